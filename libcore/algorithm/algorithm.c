@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "algorithm/algorithm.h"
+
+#include <string.h>
+
+#include "algorithm/fixed_window.h"
+#include "algorithm/sliding_window.h"
+#include "algorithm/token_bucket.h"
+
+/* One algorithm over one rate. */
+typedef struct rate_algorithm {
+  unsigned words;
+  int (*step)(const rlc__rate *rate, uint64_t *words, rlc__op op, int64_t now_us, uint64_t cost);
+  void (*describe)(const rlc__rate *rate, const uint64_t *words, int64_t now_us, uint64_t cost,
+                   int allowed, rlc_result *out);
+  int64_t (*expiry)(const rlc__rate *rate, const uint64_t *words);
+} rate_algorithm;
+
+static const rate_algorithm algorithms[] = {
+    [RLC_TOKEN_BUCKET] = {1, rlc__token_bucket_step, rlc__token_bucket_describe,
+                          rlc__token_bucket_expiry},
+    [RLC_FIXED_WINDOW] = {1, rlc__fixed_window_step, rlc__fixed_window_describe,
+                          rlc__fixed_window_expiry},
+    [RLC_SLIDING_WINDOW] = {2, rlc__sliding_window_step, rlc__sliding_window_describe,
+                            rlc__sliding_window_expiry},
+};
+
+unsigned rlc__state_words(const rlc_policy *policy) {
+  return algorithms[policy->algorithm].words * policy->rates;
+}
+
+/* Steps every rate of a stack on a copy. Returns the step flags of all together. */
+static int step_rates(const rlc_policy *policy, uint64_t *state, rlc__op op, int64_t now_us,
+                      uint64_t cost) {
+  const rate_algorithm *a = &algorithms[policy->algorithm];
+  int allowed = RLC__STEP_ALLOWED;
+  int changed = 0;
+
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    int step = a->step(&policy->rate[i], state + i * a->words, op, now_us, cost);
+
+    allowed &= step;
+    changed |= step & RLC__STEP_CHANGED;
+  }
+  return allowed | changed;
+}
+
+int rlc__algorithm_step(const rlc_policy *policy, uint64_t *state, rlc__op op, int64_t now_us,
+                        uint64_t cost) {
+  uint64_t copy[RLC__STATE_WORDS];
+  size_t bytes;
+  int step;
+
+  if (cost == 0 && (op == RLC__OP_CHARGE || op == RLC__OP_REFUND)) {
+    op = RLC__OP_CHECK; /* which at no cost changes nothing */
+  }
+  if (policy->rates == 1) {
+    return algorithms[policy->algorithm].step(&policy->rate[0], state, op, now_us, cost);
+  }
+  bytes = rlc__state_words(policy) * sizeof *state;
+  memcpy(copy, state, bytes);
+  step = step_rates(policy, copy, op, now_us, cost);
+  if (op == RLC__OP_CHECK && !(step & RLC__STEP_ALLOWED)) {
+    /* One rate refused: the others must not be charged. A cost that never fits leaves clamps. */
+    memcpy(copy, state, bytes);
+    step = step_rates(policy, copy, op, now_us, UINT64_MAX) & RLC__STEP_CHANGED;
+  }
+  if (step & RLC__STEP_CHANGED) {
+    memcpy(state, copy, bytes);
+  }
+  return step;
+}
+
+/* Whether |a| binds more than |b|: refused with the longer wait, or allowed with less left. */
+static int binds_more(const rlc_result *a, const rlc_result *b, int allowed) {
+  if (allowed) {
+    return a->remaining < b->remaining;
+  }
+  if (a->retry_us == RLC_NEVER || b->retry_us == RLC_NEVER) {
+    return a->retry_us == RLC_NEVER && b->retry_us != RLC_NEVER;
+  }
+  return a->retry_us > b->retry_us;
+}
+
+void rlc__algorithm_describe(const rlc_policy *policy, const uint64_t *state, int64_t now_us,
+                             uint64_t cost, int allowed, rlc_result *out) {
+  const rate_algorithm *a = &algorithms[policy->algorithm];
+  int found = 0;
+
+  out->allowed = allowed & 1;
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    const uint64_t *words = state + i * a->words;
+    rlc_result one = RLC_RESULT_INIT;
+    int passes = allowed & 1;
+
+    if (!passes && policy->rates > 1) {
+      uint64_t copy[2];
+
+      memcpy(copy, words, a->words * sizeof *copy);
+      passes = a->step(&policy->rate[i], copy, RLC__OP_PEEK, now_us, cost) & 1;
+    }
+    a->describe(&policy->rate[i], words, now_us, cost, passes, &one);
+    if (!found || binds_more(&one, out, allowed & 1)) {
+      out->rate_index = i;
+      out->limit = one.limit;
+      out->remaining = one.remaining;
+      out->window_us = one.window_us;
+      out->retry_us = one.retry_us;
+      out->reset_us = one.reset_us;
+      found = 1;
+    }
+  }
+}
+
+int64_t rlc__algorithm_expiry(const rlc_policy *policy, const uint64_t *state) {
+  const rate_algorithm *a = &algorithms[policy->algorithm];
+  int64_t latest = 0;
+
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    int64_t expiry = a->expiry(&policy->rate[i], state + i * a->words);
+
+    latest = expiry > latest ? expiry : latest;
+  }
+  return latest;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RLCORE_SLIDING_WINDOW_H
+#define RLCORE_SLIDING_WINDOW_H
+
+#include "algorithm/algorithm.h"
+
+/* As token_bucket.h. */
+int rlc__sliding_window_step(const rlc__rate *rate, uint64_t *words, rlc__op op, int64_t now_us,
+                           uint64_t cost);
+void rlc__sliding_window_describe(const rlc__rate *rate, const uint64_t *words, int64_t now_us,
+                                uint64_t cost, int allowed, rlc_result *out);
+int64_t rlc__sliding_window_expiry(const rlc__rate *rate, const uint64_t *words);
+
+#endif

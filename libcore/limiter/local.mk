@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# The public verbs: limits, a store, a decision.
+libcore_librlcore_static_la_SOURCES += \
+	%D%/counters.c \
+	%D%/counters.h \
+	%D%/limiter.c

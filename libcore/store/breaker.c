@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/breaker.h"
+
+void rlc__breaker_init(rlc__breaker *breaker, uint32_t seed) {
+  atomic_init(&breaker->open_until_us, 0);
+  atomic_init(&breaker->opened_us, 0);
+  atomic_init(&breaker->failures, 0);
+  atomic_init(&breaker->opened, 0);
+  atomic_init(&breaker->backoff, 0);
+  atomic_init(&breaker->probing, 0);
+  atomic_init(&breaker->random, seed | 1u);
+}
+
+/* Half to all of |span|, so that the processes of a fleet do not come back at once; the time is
+ * mixed in because forked processes begin with the same seed. A lost update
+ * between threads does no harm. */
+static int64_t jitter(rlc__breaker *breaker, int64_t span, int64_t now_us) {
+  uint32_t x = atomic_load_explicit(&breaker->random, memory_order_relaxed) ^ (uint32_t)now_us;
+
+  x ^= x << 13;
+  x ^= x >> 17;
+  x ^= x << 5;
+  atomic_store_explicit(&breaker->random, x, memory_order_relaxed);
+  return span / 2 + (int64_t)(x % (uint32_t)(span / 2 + 1));
+}
+
+static void stay_open(rlc__breaker *breaker, int64_t now_us) {
+  unsigned backoff = atomic_load(&breaker->backoff);
+  int64_t span = backoff < 8 ? RLC__BREAKER_FIRST_US << backoff : RLC__BREAKER_LONGEST_US;
+
+  if (span > RLC__BREAKER_LONGEST_US) {
+    span = RLC__BREAKER_LONGEST_US;
+  }
+  atomic_store(&breaker->open_until_us, now_us + jitter(breaker, span, now_us));
+}
+
+rlc__breaker_pass rlc__breaker_ask(rlc__breaker *breaker, int64_t now_us) {
+  int64_t until = atomic_load_explicit(&breaker->open_until_us, memory_order_acquire);
+  int nobody = 0;
+
+  if (until == 0) {
+    return RLC__BREAKER_GO;
+  }
+  if (now_us < until || !atomic_compare_exchange_strong(&breaker->probing, &nobody, 1)) {
+    return RLC__BREAKER_STOP;
+  }
+  return RLC__BREAKER_PROBE;
+}
+
+int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, int worked, int64_t now_us,
+                        int64_t *open_us) {
+  int64_t closed = 0;
+
+  *open_us = 0;
+  if (worked) {
+    if (pass != RLC__BREAKER_PROBE) {
+      /* A read first: the common case must not take the line from other threads. */
+      if (atomic_load_explicit(&breaker->failures, memory_order_relaxed) != 0) {
+        atomic_store_explicit(&breaker->failures, 0, memory_order_relaxed);
+      }
+      return 0;
+    }
+    *open_us = now_us - atomic_load(&breaker->opened_us);
+    atomic_store(&breaker->failures, 0);
+    atomic_store(&breaker->backoff, 0);
+    atomic_store(&breaker->open_until_us, 0);
+    atomic_store(&breaker->probing, 0);
+    return -1;
+  }
+  if (pass == RLC__BREAKER_PROBE) {
+    atomic_fetch_add(&breaker->backoff, 1);
+    stay_open(breaker, now_us);
+    atomic_store(&breaker->probing, 0);
+    return 0;
+  }
+  if (atomic_fetch_add(&breaker->failures, 1) + 1 < RLC__BREAKER_FAILURES) {
+    return 0;
+  }
+  /* Many callers fail at once; the one that moves it from closed opens it. */
+  if (!atomic_compare_exchange_strong(&breaker->open_until_us, &closed, now_us)) {
+    return 0;
+  }
+  atomic_store(&breaker->opened_us, now_us);
+  atomic_fetch_add(&breaker->opened, 1);
+  atomic_store(&breaker->backoff, 0);
+  stay_open(breaker, now_us);
+  return 1;
+}
+
+rlc_breaker rlc__breaker_state(const rlc__breaker *breaker) {
+  if (atomic_load(&breaker->open_until_us) == 0) {
+    return RLC_BREAKER_CLOSED;
+  }
+  return atomic_load(&breaker->probing) ? RLC_BREAKER_HALF_OPEN : RLC_BREAKER_OPEN;
+}

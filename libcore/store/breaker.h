@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RLCORE_BREAKER_H
+#define RLCORE_BREAKER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "rlcore/rlcore.h"
+
+/* Keeps a process from asking a store that does not answer. It opens after RLC__BREAKER_FAILURES
+ * failures in a row, stays open for a jittered time that doubles with each failed probe, then lets
+ * one caller probe. Times are CLOCK_MONOTONIC microseconds, passed in. Lock-free. */
+#define RLC__BREAKER_FAILURES 5u
+#define RLC__BREAKER_FIRST_US INT64_C(100000)
+#define RLC__BREAKER_LONGEST_US INT64_C(2000000)
+
+typedef struct rlc__breaker {
+  _Atomic int64_t open_until_us; /* 0: closed */
+  _Atomic int64_t opened_us;     /* when it opened first */
+  _Atomic unsigned failures;     /* in a row */
+  _Atomic unsigned opened;       /* how often */
+  _Atomic unsigned backoff;      /* failed probes in a row */
+  _Atomic int probing;
+  _Atomic uint32_t random;
+} rlc__breaker;
+
+typedef enum rlc__breaker_pass {
+  RLC__BREAKER_STOP, /* do not ask the store */
+  RLC__BREAKER_GO,
+  RLC__BREAKER_PROBE /* ask; you are the only one */
+} rlc__breaker_pass;
+
+void rlc__breaker_init(rlc__breaker *breaker, uint32_t seed);
+/* Every GO and PROBE is answered by one rlc__breaker_report. */
+rlc__breaker_pass rlc__breaker_ask(rlc__breaker *breaker, int64_t now_us);
+/* Returns 1 if this report opened the breaker, -1 if it closed it, else 0; |*open_us| then is how
+ * long it was open. */
+int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, int worked, int64_t now_us,
+                        int64_t *open_us);
+rlc_breaker rlc__breaker_state(const rlc__breaker *breaker);
+
+#endif

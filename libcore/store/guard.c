@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "store/breaker.h"
+#include "store/share.h"
+#include "store/store.h"
+#include "store/table.h"
+
+/* Counts of all processes, in memory that they share. */
+typedef struct tally {
+  _Atomic uint64_t errors;
+  _Atomic uint64_t timeouts;
+  _Atomic uint64_t opened;
+} tally;
+
+/* A store that wraps one that can fail. While the inner store answers, what this machine admitted
+ * is mirrored in a local table, so that the fallback never starts full. */
+typedef struct guard {
+  rlc__store base;
+  rlc_memory memory;
+  rlc__log log;
+  rlc__store *inner;
+  rlc__store *local;
+  rlc__shares *shares;
+  tally *tally;
+  rlc_fail fail;
+  rlc__breaker breaker;
+} guard;
+
+static rlc_fail fail_of(const guard *g, const rlc__item *item) {
+  return item->fail == RLC_FAIL_DEFAULT ? g->fail : item->fail;
+}
+
+/* Runs |call|'s items whose fail policy is local on the local table, each under this machine's share.
+ * With |results| their results go back into the call. */
+static void run_local(guard *g, rlc__call *call, rlc__op op, int results) {
+  rlc__item items[RLC_MAX_LIMITS];
+  size_t from[RLC_MAX_LIMITS];
+  rlc__call local = {op, items, 0, 0, call->now_us};
+
+  for (size_t i = 0; i < call->n; ++i) {
+    if (fail_of(g, &call->items[i]) == RLC_FAIL_LOCAL) {
+      items[local.n] = call->items[i];
+      items[local.n].policy = rlc__shares_get(g->shares, call->items[i].policy);
+      from[local.n++] = i;
+    }
+  }
+  if (local.n == 0 || g->local->ops->decide(g->local, &local) != 0) {
+    return;
+  }
+  for (size_t i = 0; results && i < local.n; ++i) {
+    call->items[from[i]].result = items[i].result;
+    call->items[from[i]].result.source = RLC_SOURCE_FALLBACK;
+  }
+}
+
+/* The result of a limit that nobody counted. The wait is what a breaker takes at most. */
+static void answer_fixed(rlc__item *item, int allowed) {
+  rlc_result *r = &item->result;
+
+  r->allowed = allowed;
+  r->source = allowed ? RLC_SOURCE_FAIL_OPEN : RLC_SOURCE_FAIL_CLOSED;
+  r->rate_index = 0;
+  r->limit = item->policy->rate[0].capacity;
+  r->window_us = item->policy->rate[0].window_us;
+  r->remaining = allowed ? r->limit : 0;
+  r->retry_us = allowed ? 0 : RLC__BREAKER_LONGEST_US;
+  r->reset_us = r->retry_us;
+}
+
+static void fall_back(guard *g, rlc__call *call) {
+  rlc__op op = call->op;
+
+  for (size_t i = 0; i < call->n; ++i) {
+    rlc_fail fail = fail_of(g, &call->items[i]);
+
+    answer_fixed(&call->items[i], fail == RLC_FAIL_OPEN);
+    if (fail == RLC_FAIL_CLOSED && op == RLC__OP_CHECK) {
+      op = RLC__OP_PEEK; /* refused as a whole: the others are not charged */
+    }
+  }
+  run_local(g, call, op, 1);
+}
+
+static const char *fail_name(rlc_fail fail) {
+  switch (fail) {
+  case RLC_FAIL_OPEN:
+    return "open";
+  case RLC_FAIL_CLOSED:
+    return "closed";
+  case RLC_FAIL_DEFAULT:
+  case RLC_FAIL_LOCAL:
+    break;
+  }
+  return "local";
+}
+
+static const char *cause(int error) {
+  switch (error) {
+  case RLC__ERR_TIMEOUT:
+    return "no answer within the deadline";
+  case RLC__ERR_REFUSED:
+    return "the server refuses commands";
+  case RLC__ERR_PROTOCOL:
+    return "the server's answers are no Redis replies";
+  default:
+    return "no connection";
+  }
+}
+
+/* Tells the breaker, counts, and writes one line per change of state, not per request. */
+static void report(guard *g, rlc__breaker_pass pass, int error) {
+  int64_t open_us;
+  int change = rlc__breaker_report(&g->breaker, pass, error == 0, rlc__clock_monotonic_us(),
+                                   &open_us);
+
+  if (error != 0) {
+    atomic_fetch_add_explicit(&g->tally->errors, 1, memory_order_relaxed);
+    if (error == RLC__ERR_TIMEOUT) {
+      atomic_fetch_add_explicit(&g->tally->timeouts, 1, memory_order_relaxed);
+    }
+  }
+  if (change > 0) {
+    atomic_fetch_add_explicit(&g->tally->opened, 1, memory_order_relaxed);
+    rlc__log_write(&g->log, RLC_LOG_ERROR, "RLC0101",
+                   "the store failed %u times in a row (%s): fail policy %s decides until it "
+                   "answers again",
+                   RLC__BREAKER_FAILURES, cause(error), fail_name(g->fail));
+  } else if (change < 0) {
+    rlc__log_write(&g->log, RLC_LOG_WARNING, "RLC0102",
+                   "the store answers again after %lld ms: it decides",
+                   (long long)(open_us / 1000));
+  }
+}
+
+static int guard_decide(rlc__store *store, rlc__call *call) {
+  guard *g = (guard *)store;
+  rlc__breaker_pass pass = rlc__breaker_ask(&g->breaker, rlc__clock_monotonic_us());
+  int error = RLC__ERR_UNAVAILABLE;
+  int allowed = 1;
+
+  if (pass != RLC__BREAKER_STOP) {
+    error = g->inner->ops->decide(g->inner, call);
+    report(g, pass, error);
+  }
+  if (error != 0) {
+    fall_back(g, call);
+    return 0;
+  }
+  for (size_t i = 0; i < call->n; ++i) {
+    allowed &= call->items[i].result.allowed;
+  }
+  if (call->op == RLC__OP_CHECK && allowed) {
+    run_local(g, call, RLC__OP_CHARGE, 0);
+  } else if (call->op != RLC__OP_CHECK && call->op != RLC__OP_PEEK) {
+    run_local(g, call, call->op, 0);
+  }
+  return 0;
+}
+
+static void guard_get_stats(rlc__store *store, rlc_stats *stats) {
+  guard *g = (guard *)store;
+
+  stats->store_errors += atomic_load(&g->tally->errors);
+  stats->store_timeouts += atomic_load(&g->tally->timeouts);
+  stats->breaker_opened += atomic_load(&g->tally->opened);
+  stats->breaker = rlc__breaker_state(&g->breaker);
+  if (g->inner->ops->get_stats != NULL) {
+    g->inner->ops->get_stats(g->inner, stats);
+  }
+}
+
+static void guard_del(rlc__store *store) {
+  guard *g = (guard *)store;
+  rlc_memory memory = g->memory;
+
+  if (g->inner != NULL) {
+    g->inner->ops->del(g->inner);
+  }
+  if (g->local != NULL) {
+    g->local->ops->del(g->local);
+  }
+  rlc__shares_del(g->shares);
+  if (g->tally != NULL) {
+    munmap(g->tally, sizeof *g->tally);
+  }
+  rlc__free(&memory, g);
+}
+
+static const rlc__store_ops guard_ops = {guard_decide, guard_get_stats, NULL, guard_del};
+
+static rlc_fail chosen_fail(const rlc__url *url, const rlc_options *options) {
+  rlc_fail fail = RLC_FAIL_DEFAULT;
+
+  if (url->fail != RLC_FAIL_DEFAULT) {
+    fail = url->fail;
+  } else if (options->set & RLC__OPT_FAIL) {
+    fail = options->fail;
+  }
+  return fail == RLC_FAIL_DEFAULT ? RLC_FAIL_LOCAL : fail;
+}
+
+int rlc__guard_store_new(rlc__store **out, rlc__store *inner, const rlc__url *url,
+                         const rlc_options *options, char *why, size_t why_size) {
+  guard *g = rlc__calloc(&options->memory, 1, sizeof *g);
+  void *shared;
+  int rv = 0;
+
+  *out = NULL;
+  if (g == NULL) {
+    inner->ops->del(inner);
+    return rlc__fail(RLC_ERR_NOMEM, why, why_size, "out of memory");
+  }
+  g->base.ops = &guard_ops;
+  g->memory = options->memory;
+  g->log = options->log;
+  g->inner = inner;
+  g->fail = chosen_fail(url, options);
+  rlc__breaker_init(&g->breaker, (uint32_t)rlc__clock_monotonic_us() ^ (uint32_t)getpid());
+  g->shares = rlc__shares_new(&options->memory, url->share);
+  shared = mmap(NULL, sizeof *g->tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (g->shares == NULL) {
+    rv = rlc__fail(RLC_ERR_NOMEM, why, why_size, "out of memory");
+  } else if (shared == MAP_FAILED) {
+    rv = rlc__fail(RLC_ERR_SYSTEM, why, why_size, "no shared memory for counters: %s",
+                   strerror(errno));
+  } else {
+    g->tally = shared;
+    rv = rlc__anonymous_store_new(&g->local, 0, options, why, why_size);
+  }
+  if (rv != 0) {
+    guard_del(&g->base);
+    return rv;
+  }
+  *out = &g->base;
+  return 0;
+}

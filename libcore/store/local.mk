@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# store.h and the stores behind it.
+libcore_librlcore_static_la_SOURCES += \
+	%D%/breaker.c \
+	%D%/breaker.h \
+	%D%/guard.c \
+	%D%/memory.c \
+	%D%/redis.c \
+	%D%/redis_codec.c \
+	%D%/redis_codec.h \
+	%D%/region.c \
+	%D%/region.h \
+	%D%/share.c \
+	%D%/share.h \
+	%D%/shm.c \
+	%D%/slots.c \
+	%D%/slots.h \
+	%D%/store.h \
+	%D%/table.c \
+	%D%/table.h \
+	%D%/url.c \
+	%D%/url.h \
+	%D%/url_option.c \
+	%D%/url_option.h

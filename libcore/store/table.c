@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/table.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/siphash.h"
+#include "store/slots.h"
+
+/* --- what both ways share ------------------------------------------------------------------ */
+
+static int64_t now_of(const rlc__region *region, const rlc__call *call) {
+  return call->now_us != 0 ? call->now_us : rlc__region_now_us(region);
+}
+
+static rlc__place place_of(const rlc__region *region, const rlc__item *item) {
+  const rlc_policy *policy = item->policy;
+  uint64_t salt = (uint64_t)policy->algorithm << 1 | (policy->rates > 1);
+  uint64_t hash = rlc__siphash2(region->hash_key, item->key, item->key_len, item->name,
+                                item->name_len, salt);
+
+  return rlc__slots_place(region, hash, policy->algorithm, rlc__state_words(policy) > 1);
+}
+
+static void answer(rlc__item *item, const uint64_t *state, int64_t now_us, int step) {
+  item->result.source = RLC_SOURCE_STORE;
+  rlc__algorithm_describe(item->policy, state, now_us, item->cost, step & RLC__STEP_ALLOWED,
+                          &item->result);
+}
+
+/* --- without a lock ------------------------------------------------------------------------ */
+
+/* Decides a call of one narrow item where that takes no more than one compare-and-swap that makes
+ * the value grow. Returns 0 where it takes the lock: then nothing has been changed. */
+static int decide_free(rlc__region *region, rlc__call *call, const rlc__place *place) {
+  rlc__item *item = call->items;
+  int64_t now_us;
+  uint64_t word;
+  int step;
+
+  rlc__narrow_prefetch(region, place);
+  /* Before the value is read, to keep the time short in which others may change it. */
+  now_us = now_of(region, call);
+  for (;;) {
+    rlc__narrow *slot = rlc__narrow_find(region, place);
+    uint64_t old = slot != NULL ? atomic_load_explicit(&slot->value, memory_order_acquire) : 0;
+
+    if (slot != NULL &&
+        (old == RLC__MOVING ||
+         atomic_load_explicit(&slot->tag, memory_order_relaxed) != place->tag)) {
+      return 0;
+    }
+    word = old;
+    step = rlc__algorithm_step(item->policy, &word, call->op, now_us, item->cost);
+    if (word == old) {
+      break;
+    }
+    if (slot == NULL || word < old) {
+      return 0;
+    }
+    if (rlc__narrow_swap(slot, old, word)) {
+      break;
+    }
+  }
+  answer(item, &word, now_us, step);
+  return 1;
+}
+
+/* --- under the locks ----------------------------------------------------------------------- */
+
+/* An item while its call is decided. */
+typedef struct work {
+  rlc__place place;
+  rlc__narrow *slot; /* narrow, and it was found */
+  uint64_t old;      /* its value */
+  uint64_t state[RLC__STATE_WORDS];
+  uint64_t next[RLC__STATE_WORDS]; /* the state as the step leaves it */
+  int step;
+} work;
+
+typedef struct batch {
+  rlc__region *region;
+  rlc__call *call;
+  rlc__pins pins;
+  int64_t now_us;
+  work item[RLC_MAX_LIMITS];
+} batch;
+
+static void unlock_all(batch *b, uint64_t locked) {
+  for (; locked != 0; locked &= locked - 1) {
+    rlc__region_unlock(b->region, (unsigned)__builtin_ctzll(locked));
+  }
+}
+
+/* Locks the stripes of all items, each once, in ascending order. Returns which, or 0. */
+static uint64_t lock_all(batch *b) {
+  uint64_t wanted = 0;
+  uint64_t locked = 0;
+
+  for (size_t i = 0; i < b->call->n; ++i) {
+    wanted |= UINT64_C(1) << b->item[i].place.stripe;
+  }
+  for (uint64_t rest = wanted; rest != 0; rest &= rest - 1) {
+    if (rlc__slots_lock(b->region, (unsigned)__builtin_ctzll(rest)) != 0) {
+      unlock_all(b, locked);
+      return 0;
+    }
+    locked |= rest & -rest;
+  }
+  return locked;
+}
+
+static void load(batch *b, work *w) {
+  if (w->place.wide) {
+    rlc__wide_read(b->region, &w->place, w->state);
+    return;
+  }
+  w->slot = rlc__narrow_find(b->region, &w->place);
+  w->old = w->slot != NULL ? atomic_load_explicit(&w->slot->value, memory_order_acquire) : 0;
+  w->state[0] = w->old == RLC__MOVING ? 0 : w->old;
+}
+
+static void step(batch *b, size_t i, rlc__op op) {
+  const rlc__item *item = &b->call->items[i];
+  work *w = &b->item[i];
+
+  memcpy(w->next, w->state, (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next);
+  w->step = rlc__algorithm_step(item->policy, w->next, op, b->now_us, item->cost);
+}
+
+/* Makes |next| the state. Returns 0 where a charge without a lock was quicker; never for a wide
+ * item. */
+static int commit(batch *b, size_t i) {
+  work *w = &b->item[i];
+
+  if (w->place.wide) {
+    rlc__wide_write(b->region, &w->place, w->next,
+                    rlc__algorithm_expiry(b->call->items[i].policy, w->next), b->now_us, &b->pins);
+    return 1;
+  }
+  /* So many items of this call may share a set that one has evicted another: its state is put back
+   * as it was read. */
+  if (w->slot != NULL &&
+      atomic_load_explicit(&w->slot->tag, memory_order_relaxed) != w->place.tag) {
+    w->slot = NULL;
+  }
+  if (w->slot == NULL) {
+    if (w->next[0] != 0) {
+      rlc__narrow_insert(b->region, &w->place, w->next[0], b->now_us, &b->pins);
+    }
+    return 1;
+  }
+  if (w->next[0] == 0) {
+    return rlc__narrow_remove(b->region, &w->place, w->slot, w->old);
+  }
+  return rlc__narrow_swap(w->slot, w->old, w->next[0]);
+}
+
+/* Steps one item until that is committed. Others can only be quicker by charging it. */
+static void apply(batch *b, size_t i, rlc__op op) {
+  do {
+    load(b, &b->item[i]);
+    b->now_us = now_of(b->region, b->call);
+    step(b, i, op);
+  } while ((b->item[i].step & RLC__STEP_CHANGED) && !commit(b, i));
+}
+
+/* Charges every item, which all allow. The narrow ones come first: only they can fail, and what was
+ * charged till then is given back. Returns 0 after that. */
+static int commit_all(batch *b) {
+  for (size_t i = 0; i < b->call->n; ++i) {
+    if (!b->item[i].place.wide && (b->item[i].step & RLC__STEP_CHANGED) && !commit(b, i)) {
+      while (i-- > 0) {
+        if (!b->item[i].place.wide && (b->item[i].step & RLC__STEP_CHANGED)) {
+          apply(b, i, RLC__OP_REFUND);
+        }
+      }
+      return 0;
+    }
+  }
+  for (size_t i = 0; i < b->call->n; ++i) {
+    if (b->item[i].place.wide && (b->item[i].step & RLC__STEP_CHANGED)) {
+      commit(b, i);
+    }
+  }
+  return 1;
+}
+
+/* Checks or peeks: all or nothing. Returns whether the items were charged. */
+static int decide_together(batch *b) {
+  rlc__call *call = b->call;
+  int all;
+
+  do {
+    all = 1;
+    for (size_t i = 0; i < call->n; ++i) {
+      load(b, &b->item[i]);
+    }
+    b->now_us = now_of(b->region, call);
+    for (size_t i = 0; i < call->n; ++i) {
+      step(b, i, call->op);
+      all &= b->item[i].step & RLC__STEP_ALLOWED;
+    }
+  } while (call->op == RLC__OP_CHECK && all && !commit_all(b));
+  for (size_t i = 0; !all && i < call->n; ++i) {
+    /* What a denied item has left to write is a clamp, which need not succeed. */
+    if ((b->item[i].step & (RLC__STEP_ALLOWED | RLC__STEP_CHANGED)) == RLC__STEP_CHANGED) {
+      commit(b, i);
+    }
+  }
+  return call->op == RLC__OP_CHECK && all;
+}
+
+/* Charges, refunds or resets: each item for itself. */
+static void decide_each(batch *b) {
+  for (size_t i = 0; i < b->call->n; ++i) {
+    work *w = &b->item[i];
+
+    if (b->call->op == RLC__OP_RESET) {
+      memset(w->next, 0, sizeof w->next);
+      w->step = RLC__STEP_ALLOWED;
+      do {
+        load(b, w);
+        b->now_us = now_of(b->region, b->call);
+      } while (!commit(b, i));
+    } else {
+      apply(b, i, b->call->op);
+    }
+  }
+}
+
+static int decide_locked(rlc__region *region, rlc__call *call, const rlc__place *first) {
+  batch b;
+  uint64_t locked;
+  int changed = 1;
+
+  b.region = region;
+  b.call = call;
+  b.pins.n = call->n;
+  for (size_t i = 0; i < call->n; ++i) {
+    b.item[i].place = i == 0 ? *first : place_of(region, &call->items[i]);
+    b.pins.tag[i] = b.item[i].place.tag;
+  }
+  locked = lock_all(&b);
+  if (locked == 0) {
+    return RLC__ERR_UNAVAILABLE;
+  }
+  if (call->op == RLC__OP_CHECK || call->op == RLC__OP_PEEK) {
+    changed = decide_together(&b);
+  } else {
+    decide_each(&b);
+  }
+  unlock_all(&b, locked);
+  for (size_t i = 0; i < call->n; ++i) {
+    answer(&call->items[i], changed ? b.item[i].next : b.item[i].state, b.now_us, b.item[i].step);
+  }
+  return 0;
+}
+
+int rlc__table_decide(rlc__region *region, rlc__call *call) {
+  rlc__place place = place_of(region, call->items);
+
+  if (call->n == 1 && !place.wide &&
+      (call->op == RLC__OP_CHECK || call->op == RLC__OP_CHARGE || call->op == RLC__OP_PEEK) &&
+      decide_free(region, call, &place)) {
+    return 0;
+  }
+  return decide_locked(region, call, &place);
+}
+
+/* --- the store ----------------------------------------------------------------------------- */
+
+typedef struct table {
+  rlc__store base;
+  rlc_memory memory;
+  rlc__region region;
+  int fd; /* of a file, kept for the lock on it and for who adopts it; or -1 */
+  int offered;
+} table;
+
+static int table_decide(rlc__store *store, rlc__call *call) {
+  return rlc__table_decide(&((table *)store)->region, call);
+}
+
+static void table_get_stats(rlc__store *store, rlc_stats *stats) {
+  rlc__slots_get_stats(&((table *)store)->region, stats);
+}
+
+static int table_get_fd(const rlc__store *store) {
+  const table *t = (const table *)store;
+
+  return t->offered ? t->fd : -1;
+}
+
+static void table_del(rlc__store *store) {
+  table *t = (table *)store;
+  rlc_memory memory = t->memory;
+
+  rlc__region_del(&t->region);
+  if (t->fd >= 0) {
+    close(t->fd);
+  }
+  rlc__free(&memory, t);
+}
+
+static const rlc__store_ops table_ops = {table_decide, table_get_stats, table_get_fd, table_del};
+
+int rlc__table_store_new(rlc__store **out, rlc__region *region, int fd, int offered,
+                         const rlc_options *options, char *why, size_t why_size) {
+  table *t = rlc__calloc(&options->memory, 1, sizeof *t);
+
+  *out = NULL;
+  if (t == NULL) {
+    rlc__region_del(region);
+    if (fd >= 0) {
+      close(fd);
+    }
+    return rlc__fail(RLC_ERR_NOMEM, why, why_size, "out of memory");
+  }
+  t->base.ops = &table_ops;
+  t->memory = options->memory;
+  t->region = *region;
+  t->fd = fd;
+  t->offered = offered;
+  *out = &t->base;
+  return 0;
+}

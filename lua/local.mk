@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# The Redis scripts, which the library carries in itself (libcore/redis/script.h).
+lua_scripts = \
+	%D%/fixed-window.lua \
+	%D%/several.lua \
+	%D%/sliding-window.lua \
+	%D%/token-bucket.lua
+
+EXTRA_DIST += $(lua_scripts)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a decision costs redis-server: instructions by callgrind, which repeat, and bytes a key.
+
+Each count is the difference of two runs of another length, so that starting and filling cancel
+out; the same for INCR in the same way, to which the ratio is given."""
+
+import random
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+KEYS = 2000
+CALLS = 4000
+
+
+def doubles(*numbers):
+    return struct.pack("<%dd" % len(numbers), *numbers)
+
+
+# name: script, ARGV[1], how many keys a call has; hour-long windows, so that nothing rolls over.
+ROWS = {
+    "INCR": (None, None, 1),
+    "token-bucket allow": ("token-bucket", doubles(3600e6, 3600e10), 1),
+    "token-bucket deny": ("token-bucket", doubles(3600e6, 3600e6), 1),
+    "token-bucket in ticks": ("token-bucket", doubles(3600e6 - 1, 3600e9, 999999, 1e6), 1),
+    "fixed-window allow": ("fixed-window", doubles(1, 1e6, 3600, 0), 1),
+    "fixed-window deny": ("fixed-window", doubles(1, 1, 3600, 0), 1),
+    "sliding-window allow": ("sliding-window", doubles(1, 1e6, 3600, 430), 1),
+    "sliding-window deny": ("sliding-window", doubles(1, 1, 3600, 430), 1),
+    "three limits in one call": ("several", doubles(0, *[1, 1, 3600e6, 3600e10, 1, 1] * 3), 3),
+    "a stack of four rates": ("several", doubles(0, 1, 4, *[3600e6, 3600e10, 1, 1] * 4), 1),
+}
+
+
+def words(*parts):
+    parts = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
+
+
+class Server:
+    def __init__(self, *wrapper):
+        self.folder = Path(tempfile.mkdtemp(prefix="rlcore-bench-"))
+        self.process = subprocess.Popen(
+            [*wrapper, "redis-server", "--port", "0", "--unixsocket", str(self.folder / "s"),
+             "--save", "", "--appendonly", "no", "--dir", str(self.folder)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder)
+        self.socket = socket.socket(socket.AF_UNIX)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self.socket.connect(str(self.folder / "s"))
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+        self.file = self.socket.makefile("rb")
+
+    def reply(self):
+        line = self.file.readline()
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"-":
+            raise RuntimeError(rest.decode())
+        if kind == b"$":
+            return self.file.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return [self.reply() for _ in range(int(rest))]
+        return rest
+
+    def call(self, *parts):
+        self.socket.sendall(words(*parts))
+        return self.reply()
+
+    def stop(self):
+        self.socket.sendall(words("SHUTDOWN", "NOSAVE"))
+        self.process.wait()
+        shutil.rmtree(self.folder)
+
+
+def key(n, i):
+    return b"rl:{keyhash%09d}:tname%03d" % (n, i)
+
+
+def fill(server, row, numbers):
+    """Runs the row once for each key number, sixteen commands at a time."""
+    script, arg, keys = ROWS[row]
+    if script:
+        sha = server.call("SCRIPT", "LOAD", (TOP / "lua" / (script + ".lua")).read_bytes())
+    for at in range(0, len(numbers), 16):
+        some = numbers[at:at + 16]
+        if script:
+            server.socket.sendall(b"".join(
+                words("EVALSHA", sha, keys, *(key(n, i) for i in range(keys)), arg)
+                for n in some))
+        else:
+            server.socket.sendall(b"".join(words("INCR", key(n, 0)) for n in some))
+        for _ in some:
+            server.reply()
+
+
+def instructions(row, calls):
+    folder = Path(tempfile.mkdtemp(prefix="rlcore-callgrind-"))
+    server = Server("valgrind", "--tool=callgrind", "--vgdb=no",
+                    "--callgrind-out-file=%s" % (folder / "out"))
+    draw = random.Random(1)
+    fill(server, row, list(range(KEYS)))
+    fill(server, row, [draw.randrange(KEYS) for _ in range(calls)])
+    server.stop()
+    total = sum(int(number) for path in folder.iterdir() for number in
+                re.findall(rb"^(?:totals|summary): (\d+)", path.read_bytes(), re.M)[:1])
+    shutil.rmtree(folder)
+    return total
+
+
+def bytes_a_key(row, keys=100000):
+    server = Server()
+    fill(server, row, [1])
+
+    def used():
+        text = server.call("INFO", "memory").decode()
+        return int(re.search(r"used_memory:(\d+)", text).group(1))
+
+    before = used()
+    fill(server, row, list(range(keys)))
+    after = used()
+    server.stop()
+    return (after - before) / keys / ROWS[row][2]
+
+
+def rows():
+    """(name, instructions, ratio to INCR, bytes a key or None) of each row."""
+    base = None
+    for row in ROWS:
+        cost = (instructions(row, 3 * CALLS) - instructions(row, CALLS)) / (2 * CALLS)
+        base = base or cost
+        yield row, cost, cost / base, None if row.endswith("deny") else bytes_a_key(row)
+
+
+def main():
+    print("%-28s %14s %8s %12s" % ("in redis-server", "instructions", "x INCR", "bytes a key"))
+    for row, cost, ratio, size in rows():
+        print("%-28s %14.0f %8.1f %12s" % (row, cost, ratio, "" if size is None else
+                                           "%.0f" % size), flush=True)
+
+
+if __name__ == "__main__":
+    main()

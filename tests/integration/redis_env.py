@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A redis-server of the test's own, a client for it that needs no package, and the hammer."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("RLC_BUILDDIR", TOP / "build"))
+
+
+class Redis:
+    """Listens on a unix socket and a loopback port, keeps no files, ends by its pid."""
+
+    def __init__(self, *options):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rlcore-redis-"))
+        self.folder.chmod(0o755)
+        self.socket = self.folder / "s"
+        self.options = options
+        self.process = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.start()
+
+    @property
+    def url(self):
+        return "redis+unix://%s" % self.socket
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+             "--unixsocket", str(self.socket), "--unixsocketperm", "777", "--dir",
+             str(self.folder), "--save", "", "--appendonly", "no", *self.options],
+            stdout=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                return self.command("PING")
+            except (OSError, EOFError):
+                if time.monotonic() > end or self.process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+
+    def command(self, *words):
+        with Client(self.socket) as client:
+            return client.command(*words)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def calls(self):
+        """How often each command ran: {"get": 12, ...}."""
+        lines = self.command("INFO", "commandstats").decode().splitlines()
+        rows = (line.split(":") for line in lines if line.startswith("cmdstat_"))
+        return {name[8:]: int(rest.split(",")[0].split("=")[1]) for name, rest in rows}
+
+
+class Client:
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(10)
+        self.socket.connect(str(path))
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def command(self, *words):
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        self.socket.sendall(b"*%d\r\n" % len(words)
+                            + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+        return self.reply()
+
+    def reply(self):
+        line = self.file.readline()
+        if not line.endswith(b"\r\n"):
+            raise EOFError("the server closed the connection")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            raise RuntimeError(rest.decode())
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
+        return [self.reply() for _ in range(int(rest))]
+
+
+class Hammer:
+    """tests/integration/hammer.c, started and ready; `go` lets it run, `result` waits for it."""
+
+    def __init__(self, store, *policies, env=None, **options):
+        words = [str(BUILD / "tests/integration/hammer"), "--store", store, "--ready"]
+        for policy in policies:
+            words += ["--policy", policy]
+        for name, value in options.items():
+            words += ["--" + name, str(value)]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, env=dict(os.environ, **(env or {})))
+        assert self.process.stdout.readline() == "ready\n"
+
+    def go(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self
+
+    def result(self, timeout=120):
+        out, _ = self.process.communicate(timeout=timeout)
+        assert self.process.returncode == 0
+        return json.loads(out)
+
+
+def hammer(store, *policies, **options):
+    return Hammer(store, *policies, **options).go().result()

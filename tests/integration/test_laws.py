@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The laws of the design, against every store, from several processes and threads at once. The
+quotas refill nothing while a test runs, so counts are exact."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from redis_env import BUILD, Hammer, Redis, hammer
+
+QUOTA = 400
+MANY = {"processes": 8, "threads": 4, "calls": 40}
+POLICIES = {
+    "token-bucket": "%d/3650day",
+    "token-bucket in ticks": "%d/3649day",
+    "fixed-window": "%d/520week algorithm=fixed-window",
+    "sliding-window": "%d/520week algorithm=sliding-window",
+    "stack": "%d/3650day,1000000/day",
+}
+SLOW = "?timeout=10s&fail=closed"
+
+
+@pytest.fixture(scope="module")
+def redis():
+    server = Redis()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["shm:", "shm:/path", "redis+unix:", "redis:"])
+def store(request, redis, tmp_path):
+    """A fresh store's URL."""
+    if request.param == "shm:/path":
+        return "shm:%s/table" % tmp_path
+    if request.param.startswith("redis"):
+        redis.command("FLUSHALL")
+        return {"redis:": "redis://127.0.0.1:%d" % redis.port,
+                "redis+unix:": redis.url}[request.param] + SLOW
+    return request.param
+
+
+def all_by_store(result):
+    """Nothing was lost and nobody but the store decided."""
+    assert result["lost"] == 0
+    assert result["calls"] == result["returned"]
+    assert result["returned"] == result["allowed"]["store"] + result["denied"]["store"]
+    return result["allowed"]["store"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_never_over_admits(store, policy):
+    """Law 1: 8 processes of 4 threads on one key get exactly the quota."""
+    result = hammer(store, POLICIES[policy] % QUOTA, **MANY)
+    assert all_by_store(result) == QUOTA
+    assert result["calls"] == 8 * 4 * 40
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_memory_never_over_admits(policy):
+    """Law 1 for memory: it is one process, so its 32 threads."""
+    result = hammer("memory:", POLICIES[policy] % QUOTA, processes=1, threads=32, calls=40)
+    assert all_by_store(result) == QUOTA
+
+
+def test_fresh_keys_are_made_once(store):
+    """Law 1 where it is hardest: every key is new, and all come at once."""
+    result = hammer(store, "1/3650day", processes=8, threads=4, calls=500, keys=1000)
+    assert all_by_store(result) == 1000
+
+
+def test_costs_count(store):
+    """A cost of 7 into 400 goes 57 times."""
+    assert all_by_store(hammer(store, POLICIES["token-bucket"] % QUOTA, cost=7, **MANY)) == 57
+
+
+def test_all_or_nothing(redis, tmp_path, store):
+    """Law 3: what one limit denies is not charged to the other."""
+    if store == "shm:":
+        store = "shm:%s/both" % tmp_path  # the second run must find the first one's counts
+    wide, narrow = "500/3650day", "300/520week algorithm=sliding-window"
+    assert all_by_store(hammer(store, wide, narrow, **MANY)) == 300
+    assert all_by_store(hammer(store, wide, **MANY)) == 200
+
+
+def test_refund_and_reset_give_back(redis, tmp_path, store):
+    """What is given back can be charged again, no more."""
+    if store == "shm:":
+        store = "shm:%s/back" % tmp_path
+    policy = POLICIES["fixed-window"] % QUOTA
+    assert all_by_store(hammer(store, policy, **MANY)) == QUOTA
+    hammer(store, policy, op="refund", processes=8, threads=4, calls=3)
+    assert all_by_store(hammer(store, policy, **MANY)) == 96
+    hammer(store, policy, op="reset", calls=1)
+    assert all_by_store(hammer(store, policy, **MANY)) == QUOTA
+
+
+def state(redis):
+    """Every key with its value and the moment it expires."""
+    return {key: (redis.command("GET", key), redis.command("PEXPIRETIME", key))
+            for key in redis.command("KEYS", "*")}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_denials_and_peeks_write_nothing(redis, policy):
+    """Laws 2 and 9: not a byte, not an expiry, not a writing command."""
+    redis.command("FLUSHALL")
+    policy = POLICIES[policy] % QUOTA
+    hammer(redis.url + SLOW, policy, cost=QUOTA, calls=1)
+    before = state(redis)
+    assert len(before) == 1
+    redis.command("CONFIG", "RESETSTAT")
+    assert hammer(redis.url + SLOW, policy, **MANY)["allowed"]["store"] == 0
+    hammer(redis.url + SLOW, policy, op="peek", **MANY)
+    assert state(redis) == before
+    assert not {"set", "incrby", "del", "expire", "pexpire", "hset"} & set(redis.calls())
+
+
+def test_one_script_call_a_decision(redis):
+    """Law 1's means: one EVALSHA each, however many limits."""
+    redis.command("SCRIPT", "FLUSH")
+    redis.command("CONFIG", "RESETSTAT")
+    hammer(redis.url + SLOW, "9/3650day", "9/3000day", calls=100)
+    hammer(redis.url + SLOW, "9/3650day", calls=100)
+    assert redis.calls()["evalsha"] == 200
+    assert redis.calls()["eval"] == 2  # each script once, after NOSCRIPT
+
+
+@pytest.mark.parametrize("ahead", [1, 3600])
+def test_clients_clocks_do_not_matter(redis, ahead):
+    """Law 4: of two clients one's clock is ahead; together they get the quota, as if it were not. A
+    limiter that trusts its clients' clocks admits everything here."""
+    redis.command("FLUSHALL")
+    skewed = {"SKEW_SECONDS": str(ahead),
+              "LD_PRELOAD": str(BUILD / "tests/integration/.libs/skewed_clock.so")}
+    loads = [Hammer(redis.url + SLOW, "40/s burst=40", processes=2, threads=4, seconds=2,
+                    pace=1000, env=env).go() for env in ({}, skewed)]
+    results = [load.result() for load in loads]
+    spent = max(result["seconds"] for result in results)
+    assert 40 + 40 * 1.9 <= sum(map(all_by_store, results)) <= 40 + 40 * spent + 1
+
+
+@pytest.mark.parametrize("policy", ["50/2s", "7/3s", "50/2s algorithm=fixed-window",
+                                    "50/2s algorithm=sliding-window", "50/2s,90/4s"])
+def test_every_key_expires(redis, policy):
+    """Law 5: each key has an expiry, within a second after its state means nothing."""
+    redis.command("FLUSHALL")
+    hammer(redis.url + SLOW, policy, processes=2, threads=2, calls=50, keys=40)
+    longest = 8.2 if "sliding" in policy else 4.1
+    keys = redis.command("KEYS", "*")
+    assert keys
+    for key in keys:
+        assert 0 < redis.command("PTTL", key) <= longest * 1000 or \
+            redis.command("EXISTS", key) == 0
+    end = time.monotonic() + longest + 2
+    while redis.command("DBSIZE") and time.monotonic() < end:
+        for key in redis.command("KEYS", "*"):
+            redis.command("EXISTS", key)
+    assert redis.command("DBSIZE") == 0
+
+
+def test_token_bucket_expires_when_full(redis):
+    """Law 5 to the millisecond: the key goes when the bucket is full again, not sooner."""
+    redis.command("FLUSHALL")
+    hammer(redis.url + SLOW, "100/min", calls=30)
+    for key, (value, expires_ms) in state(redis).items():
+        assert 0 <= expires_ms - int(value) / 1000 <= 1000
+
+
+def test_script_flush_under_load(redis):
+    """A flushed script cache costs a call, never a decision or a double charge."""
+    redis.command("FLUSHALL")
+    load = Hammer(redis.url + SLOW, POLICIES["token-bucket"] % 1000, processes=8, threads=4,
+                  calls=100).go()
+    while load.process.poll() is None:
+        redis.command("SCRIPT", "FLUSH")
+        if load.process.stdout in select_ready(load):
+            break
+    assert all_by_store(load.result()) == 1000
+    assert redis.calls()["eval"] > 1
+
+
+def select_ready(load):
+    import select
+    return select.select([load.process.stdout], [], [], 0.005)[0]
+
+
+def test_secrets_and_keys_stay_in(redis):
+    """Law 12: keys are hashed in Redis' key names; a wrong password is not repeated."""
+    redis.command("FLUSHALL")
+    hammer(redis.url + SLOW, "9/3650day", key="alice@example.org", calls=1)
+    keys = redis.command("KEYS", "*")
+    assert len(keys) == 1
+    assert re.fullmatch(rb"rl:\{[A-Za-z0-9_-]{16}\}:t[A-Za-z0-9_-]{7}", keys[0])
+    assert len(keys[0]) <= 30
+
+
+# --- when Redis is away -----------------------------------------------------------------------
+
+
+def test_stopped_redis(redis):
+    """Law 7: a server that does not answer costs a deadline, not a decision; then the breaker keeps
+    it from being asked; when it goes on, it decides again. What it charged for callers that had
+    left is at most what was in flight."""
+    redis.command("FLUSHALL")
+    quota = 1000000
+    load = Hammer(redis.url + "?fail=local", "%d/3650day" % quota, processes=4, threads=4,
+                  seconds=3, pace=500).go()
+    time.sleep(0.5)
+    redis.signal(signal.SIGSTOP)
+    time.sleep(1)
+    redis.signal(signal.SIGCONT)
+    result = load.result()
+    assert result["lost"] == 0 and result["calls"] == result["returned"]
+    assert result["allowed"]["fallback"] > 0
+    assert result["breaker_opened"] >= 1
+    after = hammer(redis.url + SLOW, "%d/3650day" % quota, calls=1, op="peek")
+    assert after["allowed"]["store"] == 1
+    charged = remaining_used(redis, quota)
+    counted = result["allowed"]["store"]
+    assert counted <= charged <= counted + result["store_timeouts"]
+
+
+def remaining_used(redis, quota):
+    """How much of the only key's token bucket is used, to the nearest unit."""
+    (value, _), = state(redis).values()
+    seconds, micros = redis.command("TIME")
+    interval = 3650 * 86400 * 1000000 // quota
+    return round((int(value) - int(seconds) * 1000000 - int(micros)) / interval)
+
+
+def test_killed_and_restarted_redis():
+    """The server dies and comes back: every call returns, and it decides again by itself."""
+    server = Redis()
+    try:
+        load = Hammer(server.url + "?fail=local", "1000000/3650day", processes=4, threads=4,
+                      seconds=4, pace=500).go()
+        time.sleep(0.7)
+        server.kill()
+        time.sleep(0.7)
+        server.start()
+        result = load.result()
+        assert result["lost"] == 0 and result["calls"] == result["returned"]
+        assert result["allowed"]["fallback"] > 0
+        assert result["allowed"]["store"] > 0
+        assert server.calls()["evalsha"] > 100  # of the new server: it was found again
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("fail, source, passes", [
+    ("open", "fail-open", True), ("closed", "fail-closed", False), ("local", "fallback", None)])
+def test_no_redis(fail, source, passes):
+    """Each fail policy answers every call, and says so."""
+    result = hammer("redis+unix:///nonexistent/s?fail=" + fail, "100/3650day", processes=4,
+                    threads=4, calls=50)
+    assert result["lost"] == 0 and result["calls"] == 800
+    assert result["allowed"][source] + result["denied"][source] == 800
+    # Local is one count for the whole machine, exact as any shared memory.
+    assert result["allowed"][source] == {True: 800, False: 0, None: 100}[passes]
+
+
+def test_local_share():
+    """share=1/4: four such machines together stay within the quota."""
+    result = hammer("redis+unix:///nonexistent/s?share=1/4", "100/3650day", processes=4, threads=4,
+                    calls=50)
+    assert result["allowed"]["fallback"] == 25
+
+
+def test_fallback_never_starts_full():
+    """The mirror: what was admitted while the store answered counts in the fallback too."""
+    server = Redis()
+    try:
+        load = Hammer(server.url + "?fail=local", "1000/3650day", processes=4, threads=4,
+                      seconds=2.5, pace=20000).go()
+        time.sleep(0.4)
+        server.kill()
+        result = load.result()
+        assert result["allowed"]["store"] > 100
+        assert result["allowed"]["store"] + result["allowed"]["fallback"] == 1000
+    finally:
+        server.stop()
+
+
+# --- a process that dies ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["token-bucket", "sliding-window", "stack"])
+def test_killed_processes_hold_nothing(tmp_path, policy):
+    """Law 11: SIGKILL at any instruction leaves no lock held and no key unusable."""
+    kills = int(os.environ.get("RLC_KILLS", "50"))
+    store = "shm:%s/table?size=256" % tmp_path
+    text = POLICIES[policy] % 100000
+    result = hammer(store, text, "50000/3649day", processes=8, threads=4, seconds=0.3, keys=5,
+                    kill=kills)
+    assert result["lost"] == 0
+    # Every key still takes charges, and all locks can be had.
+    assert all_by_store(hammer(store, text, "50000/3649day", processes=2, threads=2, keys=5,
+                               calls=200)) <= 800
+    assert all_by_store(hammer(store, text, processes=8, threads=4, keys=400, calls=200)) > 0
+
+
+def test_killed_processes_never_over_admit(tmp_path):
+    """Law 1 through SIGKILL: what was counted as admitted is at most the quota, and what was
+    charged for processes that died before they could count it at most one a thread."""
+    kills = int(os.environ.get("RLC_KILLS", "50"))
+    store = "shm:%s/table" % tmp_path
+    quota = 5000
+    first = hammer(store, "%d/3650day" % quota, processes=8, threads=4, seconds=0.2, pace=100,
+                   kill=kills)
+    rest = hammer(store, "%d/3650day" % quota, processes=8, threads=4, calls=quota)
+    admitted = first["allowed"]["store"] + rest["allowed"]["store"]
+    assert quota - kills * 4 <= admitted <= quota
+
+

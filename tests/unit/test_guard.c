@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "store/breaker.h"
+#include "store/store.h"
+
+#define NOW INT64_C(1790000000000000)
+
+/* An inner store that answers as the test says. */
+typedef struct fake {
+  rlc__store base;
+  int error;    /* what decide answers */
+  int allowed;
+  unsigned asked;
+} fake;
+
+static unsigned deleted;
+
+static int fake_decide(rlc__store *store, rlc__call *call) {
+  fake *f = (fake *)store;
+
+  ++f->asked;
+  for (size_t i = 0; i < call->n; ++i) {
+    call->items[i].result.allowed = f->allowed;
+    call->items[i].result.source = RLC_SOURCE_STORE;
+  }
+  return f->error;
+}
+
+static void fake_del(rlc__store *store) {
+  (void)store;
+  ++deleted;
+}
+
+static const rlc__store_ops fake_ops = {fake_decide, NULL, NULL, fake_del};
+
+typedef struct fixture {
+  fake inner;
+  rlc__store *guard;
+  rlc_policy *policy;
+  rlc__item item;
+  unsigned lines;
+  char line[RLC_MESSAGE_SIZE];
+} fixture;
+
+static void keep_line(rlc_log_level level, const char *id, const char *message, void *user) {
+  fixture *f = user;
+
+  (void)level;
+  ++f->lines;
+  snprintf(f->line, sizeof f->line, "%s %s", id, message);
+}
+
+static void open_guard(fixture *f, const char *url_text, const char *policy) {
+  rlc__url *url;
+  rlc_options *options;
+  char why[RLC_MESSAGE_SIZE];
+
+  memset(f, 0, sizeof *f);
+  f->inner = (fake){{&fake_ops}, 0, 1, 0};
+  assert_int_equal(rlc__url_new(&url, url_text, rlc__memory_or_default(NULL), why, sizeof why), 0);
+  assert_int_equal(rlc_options_new(&options, NULL), 0);
+  rlc_options_set_log(options, keep_line, f);
+  assert_int_equal(
+      rlc__guard_store_new(&f->guard, &f->inner.base, url, options, why, sizeof why), 0);
+  rlc_options_del(options);
+  rlc__url_del(url);
+  assert_int_equal(rlc_policy_new(&f->policy, "p", policy, NULL, why, sizeof why), 0);
+  f->item = (rlc__item){f->policy, "k", 1, "p", 1, 1, RLC_FAIL_DEFAULT, RLC_RESULT_INIT};
+}
+
+static void close_guard(fixture *f) {
+  deleted = 0;
+  f->guard->ops->del(f->guard);
+  assert_int_equal(deleted, 1);
+  rlc_policy_del(f->policy);
+}
+
+static const rlc_result *ask(fixture *f, rlc__op op, uint64_t cost) {
+  rlc__call call = {op, &f->item, 1, 0, NOW};
+
+  f->item.cost = cost;
+  assert_int_equal(f->guard->ops->decide(f->guard, &call), 0);
+  return &f->item.result;
+}
+
+/* While the store answers, its answer is what counts. */
+static void store_decides_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "1/day");
+  for (int i = 0; i < 3; ++i) {
+    assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, 1); /* over the policy: not ours to say */
+    assert_int_equal(f.item.result.source, RLC_SOURCE_STORE);
+  }
+  f.inner.allowed = 0;
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, 0);
+  assert_int_equal(f.lines, 0);
+  close_guard(&f);
+}
+
+/* fail=open lets all pass, fail=closed none, and each says so in its source. */
+static void open_and_closed_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=open", "1/day");
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  for (int i = 0; i < 9; ++i) {
+    assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, 1);
+    assert_int_equal(f.item.result.source, RLC_SOURCE_FAIL_OPEN);
+  }
+  f.item.fail = RLC_FAIL_CLOSED; /* the limit's own policy goes first */
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, 0);
+  assert_int_equal(f.item.result.source, RLC_SOURCE_FAIL_CLOSED);
+  assert_true(f.item.result.retry_us > 0);
+  close_guard(&f);
+}
+
+/* fail=local enforces the policy alone, and knows what it let through while the store answered. */
+static void mirror_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "10/day");
+  for (int i = 0; i < 7; ++i) {
+    ask(&f, RLC__OP_CHECK, 1);
+  }
+  ask(&f, RLC__OP_PEEK, 1);
+  f.inner.allowed = 0;
+  ask(&f, RLC__OP_CHECK, 1); /* denied: not mirrored */
+  f.inner.error = RLC__ERR_TIMEOUT;
+  for (int i = 0; i < 5; ++i) {
+    assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, i < 3);
+    assert_int_equal(f.item.result.source, RLC_SOURCE_FALLBACK);
+  }
+  close_guard(&f);
+}
+
+/* share=1/4 of 10 is 2; of 3 it is still 1. */
+static void share_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?share=1/4", "10/day");
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  for (int i = 0; i < 4; ++i) {
+    assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, i < 2);
+    assert_int_equal(f.item.result.limit, 2);
+  }
+  close_guard(&f);
+  open_guard(&f, "redis://127.0.0.1?share=1/4", "3/day algorithm=fixed-window");
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, 1);
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, 0);
+  close_guard(&f);
+}
+
+/* Charges, refunds and resets reach the mirror whether or not the store answers. */
+static void other_verbs_mirror_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "10/day");
+  ask(&f, RLC__OP_CHARGE, 10);
+  ask(&f, RLC__OP_REFUND, 4);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  assert_int_equal(ask(&f, RLC__OP_PEEK, 1)->remaining, 4);
+  ask(&f, RLC__OP_RESET, 0);
+  assert_int_equal(ask(&f, RLC__OP_PEEK, 1)->remaining, 10);
+  close_guard(&f);
+}
+
+/* A closed limit beside a local one refuses the whole: the local one is not charged. */
+static void closed_beside_local_test(void **state) {
+  fixture f;
+  rlc__item items[2];
+  rlc__call call = {RLC__OP_CHECK, items, 2, 0, NOW};
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "10/day");
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  items[0] = f.item;
+  items[1] = f.item;
+  items[1].key = "other";
+  items[1].key_len = 5;
+  items[1].fail = RLC_FAIL_CLOSED;
+  assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
+  assert_int_equal(items[0].result.allowed, 1);
+  assert_int_equal(items[1].result.allowed, 0);
+  assert_int_equal(ask(&f, RLC__OP_PEEK, 1)->remaining, 10);
+  close_guard(&f);
+}
+
+/* After failures in a row the store is left alone, one line is logged, and statistics tell. */
+static void breaker_opens_test(void **state) {
+  fixture f;
+  rlc_stats stats = RLC_STATS_INIT;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "10/day");
+  f.inner.error = RLC__ERR_TIMEOUT;
+  for (int i = 0; i < 50; ++i) {
+    ask(&f, RLC__OP_CHECK, 1);
+  }
+  assert_true(f.inner.asked >= RLC__BREAKER_FAILURES && f.inner.asked < 50);
+  assert_int_equal(f.lines, 1);
+  assert_non_null(strstr(f.line, "RLC0101"));
+  assert_non_null(strstr(f.line, "no answer within the deadline"));
+  f.guard->ops->get_stats(f.guard, &stats);
+  assert_int_equal(stats.breaker_opened, 1);
+  assert_int_equal(stats.store_errors, f.inner.asked);
+  assert_int_equal(stats.store_timeouts, f.inner.asked);
+  assert_int_not_equal(stats.breaker, RLC_BREAKER_CLOSED);
+  close_guard(&f);
+}
+
+static void fail_times(rlc__breaker *b, unsigned times, int64_t now) {
+  int64_t open_us;
+
+  for (unsigned i = 0; i < times; ++i) {
+    rlc__breaker_report(b, rlc__breaker_ask(b, now), 0, now, &open_us);
+  }
+}
+
+/* A success in between starts the count anew. */
+static void breaker_counts_in_a_row_test(void **state) {
+  rlc__breaker b;
+  int64_t open_us;
+
+  (void)state;
+  rlc__breaker_init(&b, 1);
+  fail_times(&b, RLC__BREAKER_FAILURES - 1, 1);
+  rlc__breaker_report(&b, rlc__breaker_ask(&b, 1), 1, 1, &open_us);
+  fail_times(&b, RLC__BREAKER_FAILURES - 1, 1);
+  assert_int_equal(rlc__breaker_state(&b), RLC_BREAKER_CLOSED);
+  fail_times(&b, 1, 1);
+  assert_int_equal(rlc__breaker_state(&b), RLC_BREAKER_OPEN);
+}
+
+/* One caller probes; a success closes and tells for how long it was open. */
+static void breaker_probe_test(void **state) {
+  rlc__breaker b;
+  int64_t open_us;
+  int64_t later = 1000 + RLC__BREAKER_FIRST_US;
+
+  (void)state;
+  rlc__breaker_init(&b, 7);
+  fail_times(&b, RLC__BREAKER_FAILURES, 1000);
+  assert_int_equal(rlc__breaker_ask(&b, 1000 + RLC__BREAKER_FIRST_US / 2 - 1), RLC__BREAKER_STOP);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_PROBE);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_STOP);
+  assert_int_equal(rlc__breaker_state(&b), RLC_BREAKER_HALF_OPEN);
+  assert_int_equal(rlc__breaker_report(&b, RLC__BREAKER_PROBE, 1, later, &open_us), -1);
+  assert_int_equal(open_us, later - 1000);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_GO);
+}
+
+/* Failed probes wait longer each time, never past the longest, and never all alike. */
+static void breaker_backs_off_test(void **state) {
+  rlc__breaker b;
+  int64_t now = 1;
+  int64_t open_us;
+  int64_t last = 0;
+  unsigned differ = 0;
+
+  (void)state;
+  rlc__breaker_init(&b, 99);
+  fail_times(&b, RLC__BREAKER_FAILURES, now);
+  for (int i = 0; i < 12; ++i) {
+    int64_t wait = atomic_load(&b.open_until_us) - now;
+
+    assert_true(wait >= RLC__BREAKER_FIRST_US / 2 && wait <= RLC__BREAKER_LONGEST_US);
+    differ += wait != last;
+    last = wait;
+    now += wait;
+    assert_int_equal(rlc__breaker_ask(&b, now), RLC__BREAKER_PROBE);
+    rlc__breaker_report(&b, RLC__BREAKER_PROBE, 0, now, &open_us);
+  }
+  assert_true(differ > 10);
+  assert_true(atomic_load(&b.open_until_us) - now >= RLC__BREAKER_LONGEST_US / 2);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(store_decides_test),
+      cmocka_unit_test(open_and_closed_test),
+      cmocka_unit_test(mirror_test),
+      cmocka_unit_test(share_test),
+      cmocka_unit_test(other_verbs_mirror_test),
+      cmocka_unit_test(closed_beside_local_test),
+      cmocka_unit_test(breaker_opens_test),
+      cmocka_unit_test(breaker_counts_in_a_row_test),
+      cmocka_unit_test(breaker_probe_test),
+      cmocka_unit_test(breaker_backs_off_test),
+  };
+  return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
+}

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka.h needs those four first */
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "failing_memory.h"
+#include "policy/policy.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define US UINT64_C(1000000)
+
+__extension__ typedef unsigned __int128 uint128;
+
+static rlc_policy *policy_of(const char *text) {
+  rlc_policy *policy;
+  char why[RLC_MESSAGE_SIZE] = "";
+
+  if (rlc_policy_new(&policy, NULL, text, NULL, why, sizeof why) != 0) {
+    fail_msg("%s: %s", text, why);
+  }
+  return policy;
+}
+
+/* What texts mean the same, and the text that stands for all of them. */
+static void test_canonical(void **state) {
+  static const char *const cases[][2] = {
+      {"100/min", "100/min"},
+      {" \t100/min \t", "100/min"},
+      {"100/60s", "100/min"},
+      {"100/1min", "100/min"},
+      {"100/60seconds", "100/min"},
+      {"0100/001minute", "100/min"},
+      {"3/15min", "3/15min"},
+      {"3/90minutes", "3/90min"},
+      {"3/120s", "3/2min"},
+      {"10/s", "10/s"},
+      {"10/sec", "10/s"},
+      {"10/second", "10/s"},
+      {"10/61s", "10/61s"},
+      {"1/24h", "1/day"},
+      {"1/hour", "1/h"},
+      {"1/2hours", "1/2h"},
+      {"1/7d", "1/week"},
+      {"1/14days", "1/2week"},
+      {"1/w", "1/week"},
+      {"1/2weeks", "1/2week"},
+      {"1/3660day", "1/3660day"},
+      {"1000000000/30day", "1000000000/30day"},
+      {"10/s,1000/h", "10/s,1000/h"},
+      {"1000/h,10/s", "1000/h,10/s"},
+      {"10/s,1000/h burst=20", "10/s,1000/h burst=20"},
+      {"10/s burst=10", "10/s"},
+      {"10/s  \t burst=20\talgorithm=token-bucket", "10/s burst=20"},
+      {"10/s algorithm=token-bucket", "10/s"},
+      {"10/s algorithm=fixed-window", "10/s algorithm=fixed-window"},
+      {"999999937/day algorithm=fixed-window", "999999937/day algorithm=fixed-window"},
+      {"1000000000/s algorithm=sliding-window", "1000000000/s algorithm=sliding-window"},
+      {"1/s,1/min,1/h,1/day,1/week,1/30day", "1/s,1/min,1/h,1/day,1/week,1/30day"},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); ++i) {
+    rlc_policy *policy = policy_of(cases[i][0]);
+    rlc_policy *again = policy_of(rlc_policy_get_text(policy));
+
+    assert_string_equal(rlc_policy_get_text(policy), cases[i][1]);
+    assert_string_equal(rlc_policy_get_text(again), cases[i][1]);
+    assert_string_equal(policy->id, again->id);
+    assert_memory_equal(policy->rate, again->rate, sizeof policy->rate);
+    rlc_policy_del(policy);
+    rlc_policy_del(again);
+  }
+}
+
+/* The longest policy there is fits its canonical text. */
+static void test_longest(void **state) {
+  const char *text = "1000000000/316223971s,1000000000/316223973s,1000000000/316223977s,"
+                     "1000000000/316223979s,1000000000/316223981s,1000000000/316223983s "
+                     "algorithm=sliding-window";
+  rlc_policy *policy = policy_of(text);
+
+  (void)state;
+  assert_string_equal(rlc_policy_get_text(policy), text);
+  rlc_policy_del(policy);
+}
+
+/* Every text that is no policy, the column at fault, and the key words of the sentence. */
+static void test_errors(void **state) {
+  static const struct {
+    const char *text;
+    const char *column;
+    const char *words;
+  } cases[] = {
+      {"", "column 1: ", "expected a policy such as \"100/min\", found nothing"},
+      {"  \t", "column 1: ", "expected a policy"},
+      {"api", "column 1: ", "expected a quota such as \"100\", found \"api\""},
+      {"-5/min", "column 1: ", "found \"-5/min\""},
+      {"+5/min", "column 1: ", "expected a quota"},
+      {"/min", "column 1: ", "expected a quota"},
+      {"0/min", "column 1: ", "a quota from 1 to 1000000000, found \"0\""},
+      {"1000000001/min", "column 1: ", "a quota from 1 to 1000000000"},
+      {"99999999999999999999999999/min", "column 1: ", "a quota from 1 to 1000000000"},
+      {"100", "column 4: ",
+       "expected \"/\" and a window such as \"min\" after \"100\", found nothing"},
+      {"100 / min", "column 4: ", "found a space"},
+      {"1.5/min", "column 2: ", "found \".5/min\""},
+      {"1k/min", "column 2: ", "found \"k/min\""},
+      {"100/", "column 5: ", "or \"day\" after \"100/\", found nothing"},
+      {"100/ min", "column 5: ", "found a space"},
+      {"100/mni", "column 5: ",
+       "expected a window such as \"min\", \"15min\" or \"day\" after \"100/\", found \"mni\" - "
+       "did you mean \"min\"?"},
+      {"3/15mni", "column 3: ", "found \"15mni\" - did you mean \"15min\"?"},
+      {"100/MIN", "column 5: ", "did you mean \"min\"?"},
+      {"100/secs", "column 5: ", "did you mean \"sec\"?"},
+      {"100/fortnight", "column 5: ", "found \"fortnight\""},
+      {"100/min;burst=2", "column 5: ", "found \"min;burst=2\""},
+      {"100/60", "column 7: ", "expected a unit (s, min, h, day, week) after \"100/60\", as in "
+                               "\"100/60s\", found nothing"},
+      {"100/60,1/s", "column 7: ", "expected a unit"},
+      {"100/0min", "column 5: ", "at least \"1min\", found \"0min\""},
+      {"100/3661day", "column 5: ", "at most \"3660day\", found \"3661day\""},
+      {"100/99999999999999999999999999week", "column 5: ", "at most \"3660day\""},
+      {"100/m", "column 5: ", "minute or a month; write \"min\""},
+      {"100/month", "column 5: ", "not available in this version; write \"30day\""},
+      {"100/3months", "column 6: ", "not available in this version; write \"30day\""},
+      {"1/year", "column 3: ", "not available in this version; write \"365day\""},
+      {"1/years", "column 3: ", "not available in this version; write \"365day\""},
+      {"1/100ms", "column 6: ", "whole seconds"},
+      {"1/us", "column 3: ", "whole seconds"},
+      {"10/s,", "column 6: ", "a quota after the comma such as \"100\", found nothing"},
+      {"10/s, 1000/h", "column 6: ", "found a space"},
+      {"10/s,,1000/h", "column 6: ", "a quota after the comma"},
+      {"10/s 1000/h", "column 6: ", "joined by a comma alone"},
+      {"10/s ,1000/h", "column 6: ", "joined by a comma alone"},
+      {"10/s,20/1s", "column 6: ", "\"20/1s\" has the same window as \"10/s\""},
+      {"1/s,1/min,1/h,1/day,1/week,1/30day,1/31day", "column 36: ", "at most 6 rates"},
+      {"10/s brust=20", "column 6: ", "found \"brust\" - did you mean \"burst=\"?"},
+      {"10/s algoritm=x", "column 6: ", "did you mean \"algorithm=\"?"},
+      {"10/s colour=red", "column 6: ",
+       "expected an option (algorithm=, burst=), found \"colour\""},
+      {"10/s =5", "column 6: ", "expected an option (algorithm=, burst=), found \"=5\""},
+      {"10/s burst", "column 11: ", "expected \"=\" and a value after \"burst\", found nothing"},
+      {"10/s burst =5", "column 11: ", "expected \"=\" and a value after \"burst\", found a space"},
+      {"10/s burst=", "column 12: ", "expected a burst such as \"20\", found nothing"},
+      {"10/s burst= 5", "column 12: ", "found a space"},
+      {"10/s burst=x", "column 12: ", "found \"x\""},
+      {"10/s burst=0", "column 12: ", "a burst from 1 to 1000000000"},
+      {"10/s burst=1000000001", "column 12: ", "a burst from 1 to 1000000000"},
+      {"10/s burst=20x", "column 14: ", "a space or the end after \"burst=20\", found \"x\""},
+      {"10/s burst=20,5/min", "column 14: ", "found \",5/min\""},
+      {"10/s burst=20 burst=20", "column 15: ", "\"burst=\" is given twice"},
+      {"10/s algorithm=token-bucket algorithm=token-bucket", "column 29: ", "given twice"},
+      {"10/s algorithm=", "column 16: ", "after \"algorithm=\", found \"\""},
+      {"10/s algorithm=leaky", "column 16: ",
+       "expected token-bucket, fixed-window or sliding-window"},
+      {"10/s algorithm=fixed-windw", "column 16: ", "did you mean \"fixed-window\"?"},
+      {"10/s algorithm=sliding-log", "column 16: ", "not available in this version; write "
+                                                    "\"sliding-window\""},
+      {"10/s algorithm=concurrency", "column 16: ", "not available in this version; write "
+                                                    "\"token-bucket\""},
+      {"10/s align=calendar", "column 6: ", "not available in this version; leave it out"},
+      {"10/s tz=Europe/Paris", "column 6: ", "not available in this version; leave it out"},
+      {"10/s delay=5", "column 6: ", "not available in this version; leave it out"},
+      {"10/s ban=5min", "column 6: ", "not available in this version; leave it out"},
+      {"10/s burst=5 algorithm=fixed-window", "column 6: ",
+       "no meaning with algorithm=fixed-window"},
+      {"10/s algorithm=sliding-window burst=5", "column 31: ", "algorithm=sliding-window; leave"},
+      {"1/s,999999937/day", "column 5: ",
+       "cannot be counted exactly in microseconds; write a quota of 999999930"},
+      {"2000000/s", "column 1: ", "write a quota of 1000000,"},
+      {"1/week burst=1000000000", "column 8: ", "years to refill; write a burst of at most 930"},
+      {"10/s\n", "column 4: ", "found \"s\\x0a\""},
+      {"10/s burst=\x1b[31m", "column 12: ", "found \"\\x1b[31m\""},
+      {"\"\\\xff", "column 1: ", "found \"\\x22\\x5c\\xff\""},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); ++i) {
+    rlc_policy *policy = (rlc_policy *)&policy;
+    char why[RLC_MESSAGE_SIZE] = "";
+
+    assert_int_equal(rlc_policy_new(&policy, NULL, cases[i].text, NULL, why, sizeof why),
+                     RLC_ERR_POLICY);
+    assert_null(policy);
+    if (strncmp(why, cases[i].column, strlen(cases[i].column)) != 0 ||
+        strstr(why, cases[i].words) == NULL) {
+      fail_msg("`%s`: expected `%s... %s`, got `%s`", cases[i].text, cases[i].column,
+               cases[i].words, why);
+    }
+    assert_int_equal(rlc_policy_new(&policy, NULL, cases[i].text, NULL, NULL, 0), RLC_ERR_POLICY);
+  }
+}
+
+/* No text makes a message too long or unprintable, and none above 1024 bytes is read. */
+static void test_long_text(void **state) {
+  char text[1200], why[RLC_MESSAGE_SIZE];
+  rlc_policy *policy;
+
+  (void)state;
+  memset(text, '\xff', sizeof text);
+  memcpy(text, "123456789/12345678", 18);
+  text[1024] = '\0';
+  assert_int_equal(rlc_policy_new(&policy, NULL, text, NULL, why, sizeof why), RLC_ERR_POLICY);
+  assert_non_null(strstr(why, "..."));
+  for (const char *at = why; *at != '\0'; ++at) {
+    assert_in_range(*at, ' ', '~');
+  }
+  memset(text, ' ', sizeof text);
+  memcpy(text, "10/s", 4);
+  text[1024] = '\0';
+  policy = policy_of(text);
+  rlc_policy_del(policy);
+  text[1024] = ' ';
+  text[1025] = '\0';
+  assert_int_equal(rlc_policy_new(&policy, NULL, text, NULL, why, sizeof why), RLC_ERR_POLICY);
+  assert_string_equal(why, "column 1025: expected a policy of at most 1024 bytes, found more");
+}
+
+/* Cutting a policy short anywhere gives a policy or an error, never anything else. */
+static void test_prefixes(void **state) {
+  static const char text[] = "10/s,1000/2h,5000/day algorithm=token-bucket burst=20";
+  char part[sizeof text];
+
+  (void)state;
+  for (size_t len = 0; len < sizeof text; ++len) {
+    rlc_policy *policy;
+    int rv;
+
+    memcpy(part, text, len);
+    part[len] = '\0';
+    rv = rlc_policy_new(&policy, NULL, part, NULL, NULL, 0);
+    assert_true(rv == 0 ? policy != NULL : rv == RLC_ERR_POLICY && policy == NULL);
+    rlc_policy_del(policy);
+  }
+}
+
+/* Names: what the grammar says, and what is refused with a sentence. */
+static void test_names(void **state) {
+  static const char *const good[] = {"a", "Api", "x-1_Y", "a2345678901234567890123456789012"};
+  static const char *const bad[] = {"", "1a", "-a", "_a", "a b", "a.b", "a\xc3\xa4", "a\n",
+                                    "a23456789012345678901234567890123"};
+  rlc_policy *policy;
+  char why[RLC_MESSAGE_SIZE];
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(good); ++i) {
+    assert_int_equal(rlc_name_ok(good[i]), 1);
+    assert_int_equal(rlc_policy_new(&policy, good[i], "1/s", NULL, why, sizeof why), 0);
+    assert_string_equal(rlc_policy_get_name(policy), good[i]);
+    rlc_policy_del(policy);
+  }
+  for (size_t i = 0; i < COUNT(bad); ++i) {
+    assert_int_equal(rlc_name_ok(bad[i]), 0);
+    assert_int_equal(rlc_policy_new(&policy, bad[i], "1/s", NULL, why, sizeof why),
+                     RLC_ERR_INVALID);
+    assert_null(policy);
+    assert_non_null(strstr(why, "expected a name of a letter"));
+  }
+  assert_int_equal(rlc_name_ok(NULL), 0);
+}
+
+/* What is read is what was written, and a missing text is misuse. */
+static void test_getters(void **state) {
+  rlc_policy *policy = policy_of("10/s,1000/h burst=20");
+  uint64_t quota, window_us, capacity;
+
+  (void)state;
+  assert_null(rlc_policy_get_name(policy));
+  assert_int_equal(rlc_policy_get_algorithm(policy), RLC_TOKEN_BUCKET);
+  assert_int_equal(rlc_policy_get_rates(policy), 2);
+  assert_int_equal(rlc_policy_get_rate(policy, 0, &quota, &window_us, &capacity), 0);
+  assert_true(quota == 10 && window_us == US && capacity == 20);
+  assert_int_equal(rlc_policy_get_rate(policy, 1, &quota, &window_us, &capacity), 0);
+  assert_true(quota == 1000 && window_us == 3600 * US && capacity == 1000);
+  assert_int_equal(rlc_policy_get_rate(policy, 1, NULL, NULL, NULL), 0);
+  assert_int_equal(rlc_policy_get_rate(policy, 2, &quota, &window_us, &capacity), RLC_ERR_INVALID);
+  assert_string_equal(policy->id, "P7Wy3tA");
+  rlc_policy_del(policy);
+  rlc_policy_del(NULL);
+  assert_int_equal(rlc_policy_new(&policy, NULL, NULL, NULL, NULL, 0), RLC_ERR_INVALID);
+  assert_null(policy);
+}
+
+/* Ten billion pairs cannot all be tried: a generator picks some, the same in each run. */
+static uint64_t next_random(uint64_t *seed) {
+  *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return *seed >> 24;
+}
+
+/* What policy.h promises of a token bucket's ticks. */
+static void assert_identity(const rlc__rate *r) {
+  assert_true((uint128)r->quota * r->unit_ticks * r->tick_den ==
+              (uint128)r->window_us * r->tick_num);
+  assert_true(r->tick_num >= 1 && r->tick_num <= r->tick_den && r->tick_den <= 1u << 26);
+  assert_true(2 * r->tick_num > r->tick_den);
+  assert_true(r->capacity_ticks == r->capacity * r->unit_ticks);
+  assert_true(r->capacity_ticks < UINT64_C(1) << 49);
+  if (r->window_us % r->quota == 0) {
+    assert_true(r->tick_num == 1 && r->tick_den == 1);
+  }
+}
+
+/* Prepares a rate; where it is refused, the quota named in its place must do, and be smaller. */
+static int prepares(uint64_t quota, uint64_t window_s) {
+  rlc__rate r = {.quota = quota, .capacity = quota, .window_s = window_s};
+  uint64_t nearest;
+
+  if (rlc__rate_prepare(&r, RLC_TOKEN_BUCKET, &nearest) == 0) {
+    assert_identity(&r);
+    return 1;
+  }
+  assert_true(nearest > 0 && nearest < quota);
+  r.quota = r.capacity = nearest;
+  assert_int_equal(rlc__rate_prepare(&r, RLC_TOKEN_BUCKET, &nearest), 0);
+  assert_identity(&r);
+  return 0;
+}
+
+/* The identity holds exactly for every rate that is taken, over all sizes of quota and window. */
+static void test_ticks_random(void **state) {
+  uint64_t seed = 20260921;
+  unsigned taken = 0;
+
+  (void)state;
+  for (unsigned i = 0; i < 20000; ++i) {
+    uint64_t quota = next_random(&seed) % (UINT64_C(1) << (1 + next_random(&seed) % 30)) + 1;
+    uint64_t window_s = next_random(&seed) % (UINT64_C(1) << (1 + next_random(&seed) % 28)) + 1;
+
+    quota = quota > RLC_MAX_QUOTA ? RLC_MAX_QUOTA : quota;
+    taken += (unsigned)prepares(quota, window_s);
+  }
+  assert_in_range(taken, 10000, 19999);
+}
+
+/* Primes leave nothing to reduce, and the largest numbers nothing to spare. */
+static void test_ticks_primes(void **state) {
+  static const uint64_t numbers[] = {1,      2,      3,       7,        97,        7919,     65537,
+                                     999983, 1000003, 15485863, 67108859, 67108879, 316223989};
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(numbers); ++i) {
+    for (size_t j = 0; j < COUNT(numbers); ++j) {
+      prepares(numbers[i], numbers[j]);
+    }
+  }
+  assert_true(prepares(97, 97));
+  assert_true(prepares(7, 1));
+  assert_true(prepares(RLC_MAX_QUOTA, 30 * 86400));
+  assert_true(prepares(1, RLC__MAX_WINDOW_S));
+  assert_true(prepares(999983, 86400));
+  assert_false(prepares(7, 67108879)); /* a prime too large for a denominator */
+  assert_false(prepares(1000001, 1));  /* finer than a microsecond */
+}
+
+/* A known decomposition, worked out by hand: 7 a second is 7 units of k ticks in 10^6 us, with
+ * k = floor(10^6 / 7) = 142857, so 999999 ticks in 1000000 us. */
+static void test_ticks_known(void **state) {
+  rlc_policy *policy = policy_of("7/s");
+  const rlc__rate *r = &policy->rate[0];
+
+  (void)state;
+  assert_true(r->unit_ticks == 142857 && r->tick_num == 999999 && r->tick_den == 1000000);
+  assert_true(r->capacity_ticks == 999999);
+  rlc_policy_del(policy);
+}
+
+/* A sliding window has at most 2^23 steps, which do not outlast it. */
+static void test_steps(void **state) {
+  static const uint64_t windows[] = {1, 8, 9, 60, 86400, 316223989, RLC__MAX_WINDOW_S};
+  uint64_t nearest;
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(windows); ++i) {
+    rlc__rate r = {.quota = 999999937, .capacity = 999999937, .window_s = windows[i]};
+
+    assert_int_equal(rlc__rate_prepare(&r, RLC_SLIDING_WINDOW, &nearest), 0);
+    assert_true(r.window_us == windows[i] * US);
+    assert_true(r.steps >= 1 && r.steps <= 1u << 23);
+    assert_true(r.steps == r.window_us / r.step_us);
+    assert_true((r.step_us - 1) << 23 < r.window_us && r.step_us << 23 >= r.window_us);
+  }
+}
+
+/* A share is the whole divided, rounded down, at least 1; it keeps name and id. */
+static void test_share(void **state) {
+  static const struct {
+    const char *whole;
+    uint64_t parts;
+    const char *share;
+  } cases[] = {
+      {"100/min", 1, "100/min"},
+      {"100/min", 3, "33/min"},
+      {"100/min", 10000, "1/min"},
+      {"10/s,1000/h burst=25", 4, "2/s,250/h burst=6"},
+      {"5/s burst=1", 5, "1/s"},
+      {"10/min algorithm=fixed-window", 3, "3/min algorithm=fixed-window"},
+      {"10/min algorithm=sliding-window", 3, "3/min algorithm=sliding-window"},
+      /* a quota that can be counted, while its sixth, 166666666, cannot */
+      {"1000000000/day,1/s", 6, "166666660/day,1/s"},
+      /* the quota rounds down so far that the burst would outlast the ticks */
+      {"3/10week burst=260", 2, "1/10week burst=93"},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); ++i) {
+    rlc_policy *whole = policy_of(cases[i].whole);
+    rlc_policy *share;
+
+    assert_int_equal(rlc__policy_share(&share, whole, cases[i].parts), 0);
+    assert_string_equal(rlc_policy_get_text(share), cases[i].share);
+    assert_string_equal(share->id, whole->id);
+    for (unsigned r = 0; r < share->rates && share->algorithm == RLC_TOKEN_BUCKET; ++r) {
+      assert_identity(&share->rate[r]);
+      assert_true(share->rate[r].capacity <= whole->rate[r].capacity);
+    }
+    rlc_policy_del(share);
+    rlc_policy_del(whole);
+  }
+}
+
+/* Every policy that can be counted has shares that can. */
+static void test_share_random(void **state) {
+  uint64_t seed = 7;
+
+  (void)state;
+  for (unsigned i = 0; i < 5000; ++i) {
+    char text[64];
+    rlc_policy *whole, *share;
+
+    snprintf(text, sizeof text, "%llu/%llus burst=%llu",
+             (unsigned long long)(next_random(&seed) % RLC_MAX_QUOTA + 1),
+             (unsigned long long)(next_random(&seed) % RLC__MAX_WINDOW_S + 1),
+             (unsigned long long)(next_random(&seed) % RLC_MAX_QUOTA + 1));
+    if (rlc_policy_new(&whole, "n", text, NULL, NULL, 0) != 0) {
+      continue;
+    }
+    assert_int_equal(rlc__policy_share(&share, whole, next_random(&seed) % 10000 + 1), 0);
+    assert_identity(&share->rate[0]);
+    assert_string_equal(share->name, "n");
+    rlc_policy_del(share);
+    rlc_policy_del(whole);
+  }
+}
+
+/* A share of no parts is refused. */
+static void test_share_of_none(void **state) {
+  rlc_policy *whole = policy_of("100/min");
+  rlc_policy *share = whole;
+
+  (void)state;
+  assert_int_equal(rlc__policy_share(&share, whole, 0), RLC_ERR_POLICY);
+  assert_null(share);
+  rlc_policy_del(whole);
+}
+
+/* Each allocation that fails gives RLC_ERR_NOMEM, NULL, and nothing held. */
+static void test_nomem(void **state) {
+  failing_memory m = {0, 0};
+  rlc_memory memory = failing_functions(&m);
+  rlc_policy *policy = (rlc_policy *)&m, *share;
+  char why[RLC_MESSAGE_SIZE] = "";
+
+  (void)state;
+  assert_int_equal(rlc_policy_new(&policy, "a", "1/s", &memory, why, sizeof why), RLC_ERR_NOMEM);
+  assert_null(policy);
+  assert_string_equal(why, "out of memory");
+  m.left = 1;
+  assert_int_equal(rlc_policy_new(&policy, "a", "1/s", &memory, why, sizeof why), 0);
+  assert_int_equal(rlc__policy_share(&share, policy, 2), RLC_ERR_NOMEM);
+  assert_null(share);
+  rlc_policy_del(policy);
+  assert_int_equal(rlc_policy_new(&policy, "a", "1/x", &memory, why, sizeof why), RLC_ERR_POLICY);
+  assert_int_equal(m.held, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_canonical),
+      cmocka_unit_test(test_longest),
+      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_long_text),
+      cmocka_unit_test(test_prefixes),
+      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_getters),
+      cmocka_unit_test(test_ticks_random),
+      cmocka_unit_test(test_ticks_primes),
+      cmocka_unit_test(test_ticks_known),
+      cmocka_unit_test(test_steps),
+      cmocka_unit_test(test_share),
+      cmocka_unit_test(test_share_random),
+      cmocka_unit_test(test_share_of_none),
+      cmocka_unit_test(test_nomem),
+  };
+
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

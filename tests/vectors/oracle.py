@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The algorithms of libcore/algorithm/spec.md, a second time, in Python's unbounded integers, and a
+third in exact fractions. Written from the page, not from the C or the Lua."""
+
+from fractions import Fraction
+from math import gcd
+
+US = 1000000
+UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86400, "week": 604800}
+NEVER = None
+
+
+def ceil_div(a, b):
+    return -(-a // b)
+
+
+class Refused(Exception):
+    """The policy has a rate that cannot be counted."""
+
+
+class Rate:
+    def __init__(self, quota, window_s, burst=None):
+        self.quota = quota
+        self.window_s = window_s
+        self.window = window_s * US
+        self.burst = quota if burst is None else burst
+        self.step = ceil_div(self.window, 2**23)
+        self.steps = self.window // self.step
+
+    def ticks(self):
+        """unit, num and den of the token bucket."""
+        g = gcd(self.quota, self.window)
+        p, s = self.quota // g, self.window // g
+        if p == 1:
+            return s, 1, 1
+        den, d = s, 1
+        factor = 2
+        while den > 2**26:
+            while den % factor:
+                factor += 1
+                if factor > 2**26:
+                    raise Refused
+            den //= factor
+            d *= factor
+        k = den // p
+        if k == 0:
+            raise Refused
+        num, unit = p * k, k * d
+        g = gcd(num, den)
+        num, den = num // g, den // g
+        if self.burst * unit >= 2**49:
+            raise Refused
+        return unit, num, den
+
+
+def parse(text):
+    """A policy of the canonical grammar: (algorithm, rates)."""
+    words = text.split()
+    options = dict(word.split("=") for word in words[1:])
+    rates = []
+    for i, one in enumerate(words[0].split(",")):
+        quota, window = one.split("/")
+        digits = window.rstrip("abcdefghijklmnopqrstuvwxyz")
+        burst = int(options["burst"]) if "burst" in options and i == 0 else None
+        rates.append(Rate(int(quota), int(digits or 1) * UNITS[window[len(digits):]], burst))
+    return options.get("algorithm", "token-bucket"), rates
+
+
+class TokenBucket:
+    fresh = 0
+
+    def __init__(self, rate):
+        self.rate = rate
+        self.limit = rate.burst
+        self.unit, self.num, self.den = rate.ticks()
+        self.capacity = rate.burst * self.unit
+
+    def T(self, us):
+        return us * self.num // self.den
+
+    def U(self, ticks):
+        return ceil_div(ticks * self.den, self.num)
+
+    def view(self, state, now):
+        n = self.T(now)
+        f = max(self.T(state), n)
+        return n, min(f, n + self.capacity), f > n + self.capacity
+
+    def fits(self, state, now, cost):
+        n, f, _ = self.view(state, now)
+        return f + cost * self.unit <= n + self.capacity
+
+    def charge(self, state, now, cost):
+        n, f, _ = self.view(state, now)
+        return self.U(min(f + cost * self.unit, n + self.capacity))
+
+    def refund(self, state, now, cost):
+        n, f, _ = self.view(state, now)
+        f -= cost * self.unit
+        return self.U(f) if f > n else 0
+
+    def clamp(self, state, now):
+        _, f, clamped = self.view(state, now)
+        return self.U(f) if clamped else state
+
+    def told(self, state, now, cost):
+        n, f, _ = self.view(state, now)
+        remaining = (n + self.capacity - f) // self.unit
+        retry = NEVER
+        if cost <= self.rate.burst:
+            retry = self.U(f + cost * self.unit - self.capacity) - now
+        return remaining, retry, self.U(f) - now if f > n else 0
+
+
+class FixedWindow:
+    fresh = (0, 0)
+
+    def __init__(self, rate):
+        self.rate = rate
+        self.limit = rate.quota
+
+    def view(self, state, now):
+        s = now // US
+        e = s // self.rate.window_s * self.rate.window_s + self.rate.window_s
+        return e, state[1] if state[0] > s else 0, state[0] > e
+
+    def fits(self, state, now, cost):
+        return self.view(state, now)[1] + cost <= self.rate.quota
+
+    def charge(self, state, now, cost):
+        e, c, _ = self.view(state, now)
+        return e, min(c + cost, max(c, self.rate.quota))
+
+    def refund(self, state, now, cost):
+        e, c, _ = self.view(state, now)
+        return (e, c - cost) if c > cost else (0, 0)
+
+    def clamp(self, state, now):
+        e, c, clamped = self.view(state, now)
+        return (e, c) if clamped else state
+
+    def told(self, state, now, cost):
+        e, c, _ = self.view(state, now)
+        left = e * US - now
+        retry = left if cost <= self.rate.quota else NEVER
+        return max(self.rate.quota - c, 0), retry, left if c > 0 else 0
+
+
+class SlidingWindow:
+    fresh = (0, 0, 0)
+
+    def __init__(self, rate):
+        self.rate = rate
+        self.limit = rate.quota
+
+    def view(self, state, now):
+        window = self.rate.window_s
+        s = now // US
+        b = s // window * window
+        e = b + window
+        end, count, before = state
+        c = p = 0
+        if end > b:
+            c, p = count, before
+        elif end + window > b:
+            p = count
+        weight = min(ceil_div(e * US - now, self.rate.step), self.rate.steps)
+        return e, c, p, ceil_div(p * weight, self.rate.steps), end > e
+
+    def fits(self, state, now, cost):
+        _, c, _, w, _ = self.view(state, now)
+        return c + cost + w <= self.rate.quota
+
+    def charge(self, state, now, cost):
+        e, c, p, w, _ = self.view(state, now)
+        return e, min(c + cost, max(c, self.rate.quota - w)), p
+
+    def refund(self, state, now, cost):
+        e, c, p, _, _ = self.view(state, now)
+        c = max(c - cost, 0)
+        return (e, c, p) if c or p else (0, 0, 0)
+
+    def clamp(self, state, now):
+        e, c, p, _, clamped = self.view(state, now)
+        return (e, c, p) if clamped else state
+
+    def told(self, state, now, cost):
+        e, c, p, w, _ = self.view(state, now)
+        rate = self.rate
+        if cost > rate.quota:
+            retry = NEVER
+        elif c + cost + w <= rate.quota:
+            retry = 0
+        elif c + cost <= rate.quota:
+            retry = e * US - (rate.quota - c - cost) * rate.steps // p * rate.step - now
+        else:
+            retry = ((e + rate.window_s) * US
+                     - (rate.quota - cost) * rate.steps // c * rate.step - now)
+        reset = 0
+        if c > 0:
+            reset = (e + rate.window_s) * US - now
+        elif p > 0:
+            reset = e * US - now
+        return max(rate.quota - c - w, 0), retry, reset
+
+
+ALGORITHMS = {"token-bucket": TokenBucket, "fixed-window": FixedWindow,
+              "sliding-window": SlidingWindow}
+
+
+class Oracle:
+    """Keeps the states of any number of keys, as a store does."""
+
+    def __init__(self):
+        self.states = {}
+
+    def call(self, op, policy, key, now, cost):
+        """(allowed, rate_index, limit, remaining, retry_us, reset_us); retry_us None is never."""
+        name, rates = parse(policy)
+        rates = [ALGORITHMS[name](rate) for rate in rates]
+        slot = (name, len(rates), key)
+        states = self.states.get(slot, [rate.fresh for rate in rates])
+        if op == "reset":
+            self.states.pop(slot, None)
+            return None
+        if cost == 0 and op in ("charge", "refund"):
+            op = "check"
+        each = [rate.fits(state, now, cost) for rate, state in zip(rates, states)]
+        allowed = all(each) or op in ("charge", "refund")
+        pairs = list(zip(rates, states))
+        if op == "charge" or op == "check" and allowed and cost > 0:
+            states = [rate.charge(state, now, cost) for rate, state in pairs]
+        elif op == "refund":
+            states = [rate.refund(state, now, cost) for rate, state in pairs]
+        elif op == "check" and cost > 0:
+            states = [rate.clamp(state, now) for rate, state in pairs]
+        self.states[slot] = states
+        told = []
+        for i, (rate, state) in enumerate(zip(rates, states)):
+            remaining, retry, reset = rate.told(state, now, cost)
+            if allowed or each[i]:
+                retry = 0
+            told.append((i, rate.limit, remaining, retry, reset))
+        if allowed:
+            binding = min(told, key=lambda one: (one[2], one[0]))
+        else:
+            binding = max(told, key=lambda one: (one[3] is NEVER, one[3] or 0, -one[0]))
+        return (allowed,) + binding
+
+
+class Exact:
+    """A token bucket of the definition, in fractions: the time at which it is full again."""
+
+    def __init__(self, rate):
+        self.interval = Fraction(rate.window, rate.quota)
+        self.capacity = rate.burst * self.interval
+        self.full = Fraction(0)
+
+    def fits(self, now, cost):
+        return max(self.full, now) + cost * self.interval <= now + self.capacity
+
+    def charge(self, now, cost):
+        self.full = max(self.full, now) + cost * self.interval
