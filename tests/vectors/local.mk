@@ -6,4 +6,5 @@ EXTRA_DIST += \
 	%D%/generate.py \
 	%D%/oracle.py \
 	%D%/sliding-window.tsv \
-	%D%/token-bucket.tsv
+	%D%/token-bucket.tsv \
+	%D%/traffic.tsv

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "access.h"
+
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "answer.h"
+#include "config.h"
+#include "key.h"
+#include "stores.h"
+
+/* --- gathering ----------------------------------------------------------------------------- */
+
+static int same_counter(const ratelimit_batch *batch, int i, const ratelimit_line *line,
+                        const rlc_limit *limit) {
+  const rlc_limit *other = &batch->limits[i];
+
+  return other->key_len == limit->key_len &&
+         memcmp(other->key, limit->key, limit->key_len) == 0 &&
+         strcmp(batch->lines[i]->label, line->label) == 0;
+}
+
+/* Adds a limit. One that is there already, by another line of the same name and with the same key,
+ * is charged once, at the higher cost. Returns NULL, or what makes the lines contradict. */
+static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const rlc_limit *limit) {
+  int at = 0;
+
+  while (at < batch->n && !same_counter(batch, at, line, limit)) {
+    ++at;
+  }
+  if (at < batch->n) {
+    if (strcmp(rlc_policy_get_text(batch->lines[at]->policy),
+               rlc_policy_get_text(line->policy)) != 0) {
+      return "two policies under one name, which cannot share a counter: give one another name=";
+    }
+    if (limit->cost > batch->limits[at].cost) {
+      batch->limits[at].cost = limit->cost;
+    }
+    return NULL;
+  }
+  if (batch->n == RLC_MAX_LIMITS) {
+    return "more limits than one request can have, which is " APR_STRINGIFY(RLC_MAX_LIMITS)
+           ": take some away, or join rates in one policy such as \"10/s,1000/h\"";
+  }
+  if (limit->key_len > RLC_MAX_KEY) {
+    return "a key longer than " APR_STRINGIFY(RLC_MAX_KEY) " bytes: write a key= that is shorter";
+  }
+  batch->lines[batch->n] = line;
+  batch->limits[batch->n] = *limit;
+  batch->results[batch->n] = (rlc_result)RLC_RESULT_INIT;
+  ++batch->n;
+  return NULL;
+}
+
+static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int late,
+                          ratelimit_batch *batch) {
+  const char *address = NULL;
+  const char *why = NULL;
+  rlc_limit limit;
+
+  batch->n = 0;
+  for (int i = 0; i < conf->lines->nelts && why == NULL; ++i) {
+    ratelimit_line *line = APR_ARRAY_IDX(conf->lines, i, ratelimit_line *);
+
+    if (line->late == late && ratelimit_make_limit(r, line, &address, &limit)) {
+      if (limit.fail == RLC_FAIL_DEFAULT) {
+        limit.fail = ratelimit_get_fail(conf);
+      }
+      why = add_limit(batch, line, &limit);
+    }
+  }
+  return why;
+}
+
+/* --- deciding ------------------------------------------------------------------------------ */
+
+static ratelimit_state *get_state(request_rec *r) {
+  ratelimit_state *state = ap_get_module_config(r->request_config, &ratelimit_redis_module);
+
+  if (state == NULL) {
+    state = apr_pcalloc(r->pool, sizeof *state);
+    ap_set_module_config(r->request_config, &ratelimit_redis_module, state);
+  }
+  return state;
+}
+
+/* Refusals are in the access log, each of them. The error log tells that there are some, and whose:
+ * httpd puts the client's address at the head of the line. Keys stay out of it. */
+static void log_refusal(request_rec *r, const ratelimit_batch *batch, int dry) {
+  static volatile apr_uint32_t last[2];
+  const rlc_decision *decision = &batch->decision;
+  const char *label = batch->lines[decision->index]->label;
+
+  if (!APLOGrinfo(r) || !ratelimit_log_due(&last[dry])) {
+    return;
+  }
+  if (dry) {
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  "RLR0006: dry run: the limit %s would have refused this request (source %s)",
+                  label, rlc_source_name(decision->source));
+  } else {
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  "RLR0007: the limit %s refuses this request (source %s)", label,
+                  rlc_source_name(decision->source));
+  }
+}
+
+/* Lines that contradict each other are a mistake of the configuration. A dry run says so too. */
+static int log_contradiction(request_rec *r, const char *why, int dry) {
+  static volatile apr_uint32_t last;
+
+  if (ratelimit_log_due(&last)) {
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "RLR0008: RateLimit: this request meets %s", why);
+  }
+  return dry ? DECLINED : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int decide(request_rec *r, const ratelimit_dir_conf *conf, int late) {
+  ratelimit_batch batch;
+  ratelimit_state *state;
+  const char *why = gather(r, conf, late, &batch);
+  int dry = ratelimit_get_mode(conf) == RATELIMIT_DRY_RUN;
+
+  if (why != NULL) {
+    return log_contradiction(r, why, dry);
+  }
+  if (batch.n == 0) {
+    return DECLINED;
+  }
+  batch.decision = (rlc_decision)RLC_DECISION_INIT;
+  if (rlc_limiter_check(ratelimit_limiter(), batch.limits, (size_t)batch.n, batch.results,
+                        &batch.decision) < 0) {
+    return log_contradiction(r, "limits that the library does not take", dry);
+  }
+  state = get_state(r);
+  ratelimit_tell(r, conf, state, &batch);
+  if (batch.decision.allowed) {
+    return DECLINED;
+  }
+  log_refusal(r, &batch, dry);
+  return dry ? DECLINED : ratelimit_refuse(r, state, &batch);
+}
+
+/* Only what the client itself sent is counted: a subrequest has a main request, and an internal
+ * redirect (DirectoryIndex, mod_rewrite, ErrorDocument) has one before it. */
+static int check(request_rec *r, int late) {
+  const ratelimit_dir_conf *conf =
+      ap_get_module_config(r->per_dir_config, &ratelimit_redis_module);
+
+  if (conf->lines == NULL || r->main != NULL || r->prev != NULL ||
+      ratelimit_get_mode(conf) == RATELIMIT_OFF) {
+    return DECLINED;
+  }
+  return decide(r, conf, late);
+}
+
+int ratelimit_check_early(request_rec *r) {
+  return check(r, 0);
+}
+
+int ratelimit_check_late(request_rec *r) {
+  return check(r, 1);
+}

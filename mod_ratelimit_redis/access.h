@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RATELIMIT_ACCESS_H
+#define RATELIMIT_ACCESS_H
+
+#include "module.h"
+
+/* Decide the limits that do not read the user, and those that do. Both return DECLINED where the
+ * request may go on, or the status that ends it. */
+int ratelimit_check_early(request_rec *r);
+int ratelimit_check_late(request_rec *r);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "answer.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mod_core.h>
+#include <util_filter.h>
+
+#include "text.h"
+
+/* A refusal by fail policy: nobody knows when the store is back, and the clients should not come
+ * back all at once. */
+enum { BACK_SOON_S = 1, BACK_LATE_S = 5 };
+
+/* --- fields -------------------------------------------------------------------------------- */
+
+static const char *append(apr_pool_t *pool, const char *list, const char *more) {
+  return list == NULL ? more : apr_pstrcat(pool, list, ", ", more, NULL);
+}
+
+/* While a fail policy passes or refuses everything, what is left of a quota is not known. */
+static int is_counted(const rlc_result *result) {
+  return result->source == RLC_SOURCE_STORE || result->source == RLC_SOURCE_FALLBACK;
+}
+
+static void add_fields(request_rec *r, ratelimit_state *state, const ratelimit_batch *batch) {
+  char item[96];
+
+  for (int i = 0; i < batch->n; ++i) {
+    const ratelimit_line *line = batch->lines[i];
+
+    state->policy_field = append(r->pool, state->policy_field, line->policy_items);
+    if (is_counted(&batch->results[i])) {
+      size_t len = rlc_http_format_limit(item, sizeof item, line->label, &batch->results[i]);
+
+      state->limit_field = append(r->pool, state->limit_field,
+                                  apr_pstrmemdup(r->pool, item, len < sizeof item ? len : 0));
+    }
+  }
+  /* err_headers_out goes with every answer: errors, and what an internal redirect leads to. */
+  apr_table_setn(r->err_headers_out, "RateLimit-Policy", state->policy_field);
+  if (state->limit_field != NULL) {
+    apr_table_setn(r->err_headers_out, "RateLimit", state->limit_field);
+  }
+}
+
+/* --- environment --------------------------------------------------------------------------- */
+
+static void set_both(request_rec *r, const char *name, const char *value) {
+  apr_table_setn(r->subprocess_env, name, value);
+  apr_table_setn(r->notes, name, value);
+}
+
+static const char *number(request_rec *r, apr_uint64_t n) {
+  return apr_off_t_toa(r->pool, (apr_off_t)n);
+}
+
+/* For applications, and for LogFormat ("%{RATELIMIT_SOURCE}n"): the limit that binds. */
+static void set_environment(request_rec *r, const ratelimit_batch *batch) {
+  const rlc_decision *decision = &batch->decision;
+  const rlc_result *result = &decision->result;
+  apr_int64_t reset = result->reset_us > 0 ? result->reset_us : 0;
+
+  set_both(r, "RATELIMIT_ALLOWED", decision->allowed ? "1" : "0");
+  set_both(r, "RATELIMIT_SOURCE", rlc_source_name(decision->source));
+  set_both(r, "RATELIMIT_NAME", batch->lines[decision->index]->label);
+  set_both(r, "RATELIMIT_LIMIT", number(r, result->limit));
+  set_both(r, "RATELIMIT_REMAINING", number(r, result->remaining));
+  set_both(r, "RATELIMIT_RESET", number(r, (apr_uint64_t)(reset + 999999) / 1000000));
+}
+
+void ratelimit_tell(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_state *state,
+                    const ratelimit_batch *batch) {
+  const rlc_decision *decision = &batch->decision;
+
+  if (ratelimit_get_headers(conf) == RATELIMIT_HEADERS_DRAFT_08) {
+    add_fields(r, state, batch);
+  }
+  /* The second decision on a request is told of where it binds more than the first. */
+  if (!state->told || !decision->allowed || decision->result.remaining < state->remaining) {
+    set_environment(r, batch);
+    state->told = 1;
+    state->remaining = decision->allowed ? decision->result.remaining : 0;
+  }
+}
+
+/* --- refusals ------------------------------------------------------------------------------ */
+
+static const char *format_problem(request_rec *r, int status, const ratelimit_batch *batch) {
+  const char *names[RLC_MAX_LIMITS];
+  size_t n = 0;
+  size_t size;
+  char *body = NULL;
+  char none[1];
+
+  for (int i = 0; i < batch->n; ++i) {
+    if (!batch->results[i].allowed) {
+      names[n++] = batch->lines[i]->label;
+    }
+  }
+  size = rlc_http_format_problem(none, sizeof none, status, names, n) + 1;
+  body = apr_palloc(r->pool, size);
+  rlc_http_format_problem(body, size, status, names, n);
+  return body;
+}
+
+int ratelimit_refuse(request_rec *r, ratelimit_state *state, const ratelimit_batch *batch) {
+  char seconds[24];
+  size_t len = 0;
+
+  if (batch->decision.source == RLC_SOURCE_FAIL_CLOSED) {
+    state->refused = HTTP_SERVICE_UNAVAILABLE;
+    apr_table_set(r->err_headers_out, "Retry-After",
+                  apr_itoa(r->pool, (int)ap_random_pick(BACK_SOON_S, BACK_LATE_S)));
+  } else {
+    state->refused = HTTP_TOO_MANY_REQUESTS;
+    len = rlc_http_format_retry_after(seconds, sizeof seconds, batch->decision.result.retry_us);
+    if (len > 0) {
+      apr_table_set(r->err_headers_out, "Retry-After", seconds);
+    }
+  }
+  /* RFC 6585, section 4: such an answer must not be stored by a cache. */
+  apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+  if (ratelimit_wants_problem(apr_table_get(r->headers_in, "Accept"))) {
+    state->problem = format_problem(r, state->refused, batch);
+  }
+  return state->refused;
+}
+
+/* --- the body in problem+json -------------------------------------------------------------- */
+
+static ap_filter_rec_t *problem_filter;
+
+/* Stands in front of the page that httpd makes of an error: takes the page away, and sends the body
+ * in its place when the page ends. */
+static apr_status_t send_problem(ap_filter_t *f, apr_bucket_brigade *page) {
+  request_rec *r = f->r;
+  const char *body = f->ctx;
+  apr_size_t len = strlen(body);
+  apr_bucket *next;
+  int ends = 0;
+
+  for (apr_bucket *b = APR_BRIGADE_FIRST(page); b != APR_BRIGADE_SENTINEL(page); b = next) {
+    next = APR_BUCKET_NEXT(b);
+    if (APR_BUCKET_IS_EOS(b)) {
+      ends = 1;
+    } else if (!APR_BUCKET_IS_METADATA(b) || APR_BUCKET_IS_FLUSH(b)) {
+      apr_bucket_delete(b);
+    }
+  }
+  if (!ends) {
+    apr_brigade_cleanup(page);
+    return APR_SUCCESS;
+  }
+  ap_set_content_type(r, "application/problem+json");
+  ap_set_content_length(r, (apr_off_t)len);
+  if (!r->header_only) {
+    APR_BRIGADE_INSERT_HEAD(page, apr_bucket_pool_create(body, len, r->pool,
+                                                         r->connection->bucket_alloc));
+  }
+  ap_remove_output_filter(f);
+  return ap_pass_brigade(f->next, page);
+}
+
+/* httpd is about to send an error. If it is our refusal, unless an ErrorDocument says how it shall
+ * look, we send our own body. */
+static void insert_problem(request_rec *r) {
+  request_rec *first = r;
+  const ratelimit_state *state;
+
+  while (first->prev != NULL) {
+    first = first->prev;
+  }
+  state = ap_get_module_config(first->request_config, &ratelimit_redis_module);
+  if (r->main != NULL || state == NULL || state->problem == NULL || r->status != state->refused ||
+      ap_response_code_string(r, ap_index_of_response(r->status)) != NULL) {
+    return;
+  }
+  ap_add_output_filter_handle(problem_filter, (void *)(uintptr_t)state->problem, r, r->connection);
+}
+
+void ratelimit_register_answer(apr_pool_t *pool) {
+  (void)pool;
+  problem_filter = ap_register_output_filter("RATELIMIT_PROBLEM", send_problem, NULL,
+                                             AP_FTYPE_RESOURCE);
+  /* An error's filters are the only place where its body can be replaced and its headers kept. */
+  ap_hook_insert_error_filter(insert_problem, NULL, NULL, APR_HOOK_LAST);
+}

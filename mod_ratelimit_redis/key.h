@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RATELIMIT_KEY_H
+#define RATELIMIT_KEY_H
+
+#include "line.h"
+
+/* Makes |limit| of |line| for this request: its key, its cost. |*address| keeps the client's
+ * address as a key from one line to the next; NULL at first. Returns 1, or 0 where the line does
+ * not apply: its condition is false, its key is empty, or its cost is 0. */
+int ratelimit_make_limit(request_rec *r, ratelimit_line *line, const char **address,
+                         rlc_limit *limit);
+
+/* Returns 1 at most once in a second of this process for one |*last|, which starts at 0: a line
+ * that a client can provoke is logged no more often. */
+int ratelimit_log_due(volatile apr_uint32_t *last);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RATELIMIT_LINE_H
+#define RATELIMIT_LINE_H
+
+#include <ap_expr.h>
+
+#include "module.h"
+
+/* A RateLimitPolicy, and where it is written. */
+typedef struct ratelimit_named {
+  const rlc_policy *policy;
+  const char *file;
+  int file_line;
+} ratelimit_named;
+
+/* A RateLimit. Made once when it is read, and the same for every request it applies to. */
+typedef struct ratelimit_line {
+  const rlc_policy *policy;    /* NULL until its name is resolved */
+  const char *policy_name;     /* NULL where the text of a policy was given */
+  const char *name;            /* name=, or NULL */
+  const char *label;           /* what the fields call it: its name, the policy's, or its id */
+  const char *policy_items;    /* its items of RateLimit-Policy, one a rate */
+  const char *scope;           /* what goes before every key of it; NULL outside .htaccess */
+  apr_size_t scope_len;
+  const ap_expr_info_t *key;   /* NULL: the client's address */
+  const ap_expr_info_t *cost;  /* NULL: always |fixed_cost| */
+  const ap_expr_info_t *when;  /* NULL: always */
+  apr_uint32_t fixed_cost;
+  rlc_fail fail;
+  int late;                    /* reads the user: decided after authentication */
+  const char *file;
+  int file_line;
+  volatile apr_uint32_t warned; /* this process has logged that its cost is no number */
+} ratelimit_line;
+
+const char *ratelimit_set_policy(cmd_parms *cmd, void *dir_conf, const char *name,
+                                 const char *text);
+const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args);
+
+/* Finds the policies that lines name, now that all are read, and refuses lines of one server that
+ * give one name to two policies. Returns OK, or an HTTP status after it has logged what is
+ * wrong. */
+int ratelimit_lines_resolve(apr_pool_t *pool, apr_pool_t *temp, server_rec *main_server);
+
+#endif

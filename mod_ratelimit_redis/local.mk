@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# The httpd module. libtool links it; it exports the module structure and nothing else.
+apachemoddir = $(APACHE_LIBEXECDIR)
+apachemod_LTLIBRARIES = %D%/mod_ratelimit_redis.la
+mod_ratelimit_redis_mod_ratelimit_redis_la_SOURCES = \
+	%D%/access.c \
+	%D%/access.h \
+	%D%/answer.c \
+	%D%/answer.h \
+	%D%/config.c \
+	%D%/config.h \
+	%D%/key.c \
+	%D%/key.h \
+	%D%/line.c \
+	%D%/line.h \
+	%D%/mod_ratelimit_redis.c \
+	%D%/module.h \
+	%D%/stores.c \
+	%D%/stores.h \
+	%D%/text.c \
+	%D%/text.h
+mod_ratelimit_redis_mod_ratelimit_redis_la_CPPFLAGS = \
+	-D_GNU_SOURCE -I$(srcdir)/libcore/include $(APACHE_CPPFLAGS)
+mod_ratelimit_redis_mod_ratelimit_redis_la_CFLAGS = $(AM_CFLAGS)
+mod_ratelimit_redis_mod_ratelimit_redis_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
+	-export-symbols-regex '^ratelimit_redis_module$$'
+mod_ratelimit_redis_mod_ratelimit_redis_la_LIBADD = libcore/librlcore.la
+
+# libtool links the module anew at install, against the installed library.
+install-apachemodLTLIBRARIES: install-libLTLIBRARIES
+
+# httpd loads the .so; libtool's note beside it would only be in the way.
+install-data-hook:
+	rm -f '$(DESTDIR)$(apachemoddir)/mod_ratelimit_redis.la'
+uninstall-hook:
+	rm -f '$(DESTDIR)$(apachemoddir)/mod_ratelimit_redis.so'

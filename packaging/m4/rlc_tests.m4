@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Finds what only the tests need. PYTHON is an interpreter that has pytest: of several on PATH, the
+# system's goes first, since that is the one packages install for.
+AC_DEFUN([RLC_TESTS], [
+AC_ARG_VAR([PYTHON], [a Python 3 that can import pytest])
+AC_ARG_VAR([REDIS_SERVER], [the redis-server that the tests start])
+have_cmocka=no
+rlc_missing=
+AS_IF([test "x$enable_tests" != xno], [
+  PKG_CHECK_MODULES([CMOCKA], [cmocka >= 1.1], [have_cmocka=yes],
+    [rlc_missing="$rlc_missing cmocka (libcmocka-dev),"])
+  AC_PATH_PROG([REDIS_SERVER], [redis-server])
+  AS_IF([test "x$REDIS_SERVER" = x], [rlc_missing="$rlc_missing redis-server,"])
+  AC_MSG_CHECKING([for a Python 3 with pytest])
+  rlc_found=
+  for rlc_python in ${PYTHON:-/usr/bin/python3 python3 python}; do
+    AS_IF([test "x$rlc_found" = x &&
+        "$rlc_python" -c 'import sys, pytest; assert sys.version_info >= (3, 8)' >/dev/null 2>&1],
+      [rlc_found=$rlc_python])
+  done
+  PYTHON=$rlc_found
+  AC_MSG_RESULT([${PYTHON:-no}])
+  AS_IF([test "x$PYTHON" = x], [rlc_missing="$rlc_missing pytest (python3-pytest),"])
+  AC_CHECK_PROG([TEST_TIMEOUT], [timeout], [timeout 900], [])
+  AS_IF([test "x$enable_tests" = xyes && test "x$rlc_missing" != x],
+    [AC_MSG_ERROR([--enable-tests was given, and these are missing:${rlc_missing%,}])])
+], [
+  PYTHON= REDIS_SERVER=
+])
+])

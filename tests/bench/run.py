@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make bench`: every figure beside one of the same run that it is to be read against. Not a test:
+nothing passes or fails here. `run.py table|redis|httpd|cost` prints one part."""
+
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
+
+import redis_cost  # noqa: E402
+from redis_env import BUILD, Redis, hammer  # noqa: E402
+
+ROUNDS = 5
+WIDE = "1000000000/3650day"  # refuses nothing
+
+
+def heading(text):
+    print("\n%s\n%s" % (text, "-" * len(text)), flush=True)
+
+
+def spread(values):
+    return "%.2f [%.2f-%.2f]" % (statistics.median(values), min(values), max(values))
+
+
+def table():
+    heading("Embedded stores: nanoseconds a decision, over a bare compare-and-swap")
+    subprocess.run([str(BUILD / "tests/bench/bench_table")], check=True)
+
+
+def pings(server, clients):
+    """PING answers a second, by redis-benchmark with as many connections."""
+    out = subprocess.run(["redis-benchmark", "-s", str(server.socket), "-c", str(clients), "-n",
+                          "40000", "-q", "-t", "ping_mbulk"], capture_output=True, text=True,
+                         check=True).stdout
+    return float(re.findall(r"([\d.]+) requests per second", out)[-1])
+
+
+def redis():
+    heading("Through redis on a unix socket: decisions/s, over PINGs of as many connections")
+    server = Redis()
+    try:
+        print("%-44s %12s  %s" % ("", "decisions/s", "over PING, median [range]"))
+        for threads in (1, 8):
+            for name, policy in (("token-bucket", WIDE),
+                                 ("fixed-window", WIDE + " algorithm=fixed-window"),
+                                 ("sliding-window", WIDE + " algorithm=sliding-window")):
+                rates, ratios = [], []
+                for _ in range(ROUNDS):
+                    calls = 20000 // threads
+                    done = hammer(server.url + "?timeout=5s", policy, threads=threads, calls=calls,
+                                  keys=1000)
+                    assert done["allowed"]["store"] == done["calls"]
+                    rates.append(done["calls"] / done["seconds"])
+                    ratios.append(rates[-1] / pings(server, threads))
+                print("%-44s %12.0f  %s" % ("%s, %d thread%s, a connection each" % (
+                    name, threads, "s" * (threads > 1)), statistics.median(rates),
+                    spread(ratios)), flush=True)
+    finally:
+        server.stop()
+
+
+def wrk(url):
+    out = subprocess.run(["wrk", "-c", "64", "-t", "1", "-d", "3s", url], capture_output=True,
+                         text=True, check=True).stdout
+    assert "Non-2xx" not in out, out
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
+
+
+def httpd():
+    from httpd_env import Httpd
+    heading("Apache, event MPM, 1 KiB file, wrk -c 64: requests/s, over the same without a limit")
+    print("%-44s %12s  %s" % ("", "requests/s", "ratio, median [range]"))
+    server = Redis()
+    try:
+        for name, store in (("shm, fields sent", "shm:"), ("redis, fields sent", server.url)):
+            conf = 'RateLimitStore "%s"\n<Location "/limited">\n  RateLimit "%s"\n</Location>\n'
+            apache = Httpd(conf % (store, WIDE))
+            for folder in ("free", "again", "limited"):
+                apache.write("file", "x" * 1024, apache.docs / folder)
+            apache.start()
+            try:
+                measure(apache, name)
+            finally:
+                apache.stop()
+    finally:
+        server.stop()
+
+
+def measure(apache, name):
+    url = "http://127.0.0.1:%d/%%s/file" % apache.port
+    rates = {"free": [], "again": [], "limited": []}
+    for _ in range(ROUNDS):
+        for folder in rates:
+            rates[folder].append(wrk(url % folder))
+    for folder, label in (("again", "no limit here, again (the noise)"), ("limited", name)):
+        ratios = [mine / base for mine, base in zip(rates[folder], rates["free"])]
+        print("%-44s %12.0f  %s" % (label, statistics.median(rates[folder]), spread(ratios)),
+              flush=True)
+
+
+def cost():
+    heading("What a decision costs redis-server (callgrind), over INCR")
+    redis_cost.main()
+
+
+PARTS = {"table": table, "redis": redis, "httpd": httpd, "cost": cost}
+
+
+def main():
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()

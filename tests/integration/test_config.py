@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`httpd -t` refuses every wrong setting with a sentence that says what to write instead."""
+
+import re
+
+import pytest
+
+import httpd_env
+
+LONG_NAME = "a" * 33
+
+# What is written, and a part of the sentence it is answered with.
+WRONG = [
+    ("RateLimitStore redis", 'RateLimitStore: column 1: expected "shm:"'),
+    ("RateLimitStore redis://h/zero", "RateLimitStore: column"),
+    ("RateLimitStore redis://h?timout=5s", 'unknown option "timout"'),
+    ("RateLimitStore shm:?size=none", "RateLimitStore: column"),
+    ("RateLimitStore shm:/@ROOT@/table?siz=1", "RateLimitStore: column"),
+    ("RateLimitStore shm:@ROOT@/nowhere/table", "RateLimitStore: there is no folder"),
+    ("RateLimitStore shm: shm:", "RateLimitStore takes one argument"),
+    ("<Location />\nRateLimitStore shm:\n</Location>", "RateLimitStore not allowed"),
+    ("<VirtualHost *:@PORT@>\nRateLimitStore shm:\n</VirtualHost>",
+     "RateLimitStore cannot occur within <VirtualHost>"),
+    ("RateLimitSecretFile @ROOT@/missing", "RateLimitSecretFile: the file"),
+    ("RateLimitSecretFile @ROOT@/docs", "is no regular file"),
+    ("RateLimitSecretFile @ROOT@/short", "holds fewer bytes than a secret has"),
+    ("RateLimitSecretFile @ROOT@/long", "holds more bytes than a secret has"),
+    ("RateLimitSecretFile @ROOT@/open", "is open to every user: take that away with chmod 600"),
+    ("<VirtualHost *:@PORT@>\nRateLimitSecretFile @ROOT@/good\n</VirtualHost>",
+     "RateLimitSecretFile cannot occur within <VirtualHost>"),
+    ('RateLimitPolicy 1st "100/min"', 'RateLimitPolicy: "1st" cannot name a policy'),
+    (f'RateLimitPolicy {LONG_NAME} "100/min"', "cannot name a policy"),
+    ('RateLimitPolicy api "100/mni"',
+     'RateLimitPolicy: the policy "100/mni" cannot be used: column'),
+    ('RateLimitPolicy api "100/min algoritm=fixed-window"', "cannot be used: column 9"),
+    ('RateLimitPolicy api "1/s"\nRateLimitPolicy api "2/s"',
+     "RateLimitPolicy: the name api is taken"),
+    ('<Location />\nRateLimitPolicy api "1/s"\n</Location>', "RateLimitPolicy not allowed"),
+    ("RateLimitPolicy api", "RateLimitPolicy takes two arguments"),
+    ("RateLimitMode enfroce",
+     'RateLimitMode: "enfroce" is no mode: write enforce, dry-run or off'),
+    ('RateLimitMode ""', "RateLimitMode takes one argument, enforce, dry-run or off"),
+    ("RateLimitFail close",
+     'RateLimitFail: "close" is no fail policy: write local, open or closed'),
+    ("RateLimitHeaders draft-07",
+     'RateLimitHeaders: "draft-07" is no form of the fields: write draft-08 or off'),
+    ("RateLimit", "RateLimit: the policy comes first"),
+    ('RateLimit ""', 'RateLimit: "" is no policy'),
+    ('RateLimit "100/min', "RateLimit: a quote is not closed"),
+    ('RateLimit key=x "100/min"', "RateLimit: the policy comes first"),
+    ("RateLimit 100/mim", 'RateLimit: the policy "100/mim" cannot be used: column'),
+    ("RateLimit 100/min burst=20",
+     'RateLimit: burst= belongs to the policy: write both in one pair of quotes, as in "100/min'),
+    ("RateLimit 100/min 10/s", 'RateLimit: "10/s" is one argument too many'),
+    ("RateLimit 100/min kye=x", "RateLimit: there is no option kye=: write name=, key=, cost="),
+    ("RateLimit 100/min name=a name=b", "RateLimit: name= is there twice"),
+    ("RateLimit 100/min name=1st", 'RateLimit: name="1st" cannot name a limit'),
+    ("RateLimit 100/min name=", 'RateLimit: name="" cannot name a limit'),
+    ("RateLimit -x", 'RateLimit: "-x" is no policy'),
+    ('RateLimit 100/min key="%{HTTP:X', 'RateLimit: a quote is not closed'),
+    ('RateLimit 100/min key="a"b', "RateLimit: text follows a closing quote"),
+    ('RateLimit 100/min key="%{HTTP:X"', 'RateLimit: in key="%{HTTP:X":'),
+    ('RateLimit 100/min key="%{NO_SUCH_VARIABLE}"', 'RateLimit: in key="%{NO_SUCH_VARIABLE}":'),
+    ('RateLimit 100/min when="%{REQUEST_METHOD} ="', "RateLimit: in when="),
+    ("RateLimit 100/min cost=-1", 'RateLimit: cost="-1" is no cost: write a whole number from 0'),
+    ("RateLimit 100/min cost=1.5", 'RateLimit: cost="1.5" is no cost'),
+    ("RateLimit 100/min cost=1000000001", 'RateLimit: cost="1000000001" is no cost'),
+    ('RateLimit 100/min cost=""', 'RateLimit: cost="" is no cost'),
+    ("RateLimit 100/min cost=%{nonsense", "RateLimit: in cost="),
+    ("RateLimit 100/min fail=never", 'RateLimit: "never" is no fail policy: write local, open or'),
+    ("RateLimit 100/min charge=bytes", "RateLimit: charge= is not available in this version"),
+    ("<Location />\n<Limit GET>\nRateLimit 100/min\n</Limit>\n</Location>",
+     "RateLimit cannot occur within <Limit>"),
+    ("<Location />\n<Limit GET>\nRateLimitMode off\n</Limit>\n</Location>",
+     "RateLimitMode cannot occur within <Limit>"),
+    ("RateLimit api", "RateLimit: no policy is called api: write \"RateLimitPolicy api 100/min\""),
+    ('RateLimitPolicy login "5/min"\nRateLimit api', "name one that is there (login)"),
+    ('<VirtualHost *:@PORT@>\nRateLimitPolicy api "1/s"\n</VirtualHost>\nRateLimit api',
+     "RateLimit: no policy is called api"),
+    ('RateLimit 1/s name=a\n<Location /x>\nRateLimit 2/s name=a\n</Location>',
+     'RateLimit: the name a stands for "2/s" here and for "1/s" at'),
+    ('RateLimit 1/s name=a\n<VirtualHost *:@PORT@>\nRateLimit 2/s name=a\n</VirtualHost>',
+     "one counter cannot obey two policies"),
+]
+
+RIGHT = """
+RateLimitStore shm:?size=4096
+RateLimitSecretFile good
+RateLimit later
+RateLimitPolicy later "10/s,1000/h burst=20"
+RateLimit "100/min" name=a key="%{HTTP:X-API-Key}" cost="%{ENV:api_cost}"
+RateLimit '100/min' "when=%{REQUEST_METHOD} == 'POST'" name=b fail=closed
+RateLimit 100/min name=c when="%{REQUEST_URI} =~ m#^/\\"quoted\\"#" cost=1000000000
+RateLimit 100/min name=d cost=0
+RateLimitMode dry-run
+RateLimitFail Open
+RateLimitHeaders OFF
+<VirtualHost *:@PORT@>
+  RateLimitPolicy own "1/s"
+  RateLimit own
+  RateLimit later
+  RateLimitMode off
+</VirtualHost>
+<Location /x>
+  RateLimit later key="%{REMOTE_USER}"
+  <If "%{REQUEST_METHOD} == 'GET'">
+    RateLimit 5/s
+    RateLimitFail local
+  </If>
+</Location>
+<Directory />
+  RateLimit 5/s
+</Directory>
+"""
+
+
+def prepare(conf):
+    httpd = httpd_env.Httpd(conf)
+    for name, mode, size in [("good", 0o600, 32), ("short", 0o600, 15), ("long", 0o600, 1025),
+                             ("open", 0o644, 32)]:
+        path = httpd.write(name, "s" * size + "\n", httpd.root)
+        path.chmod(mode)
+    return httpd
+
+
+# Each wrong line is refused, by its name and with what to write.
+@pytest.mark.parametrize("conf, sentence", WRONG, ids=[repr(c[0])[1:60] for c in WRONG])
+def test_wrong(conf, sentence):
+    httpd = prepare(conf)
+    passed, said = httpd.configtest()
+    httpd.finish()
+    assert sentence in said
+    assert not passed
+
+
+# Everything that is documented passes, in each place where it may stand.
+def test_right():
+    httpd = prepare(RIGHT)
+    passed, said = httpd.configtest()
+    httpd.finish()
+    assert passed, said
+
+
+# The annotated file passes as it is, and so does each line that it shows commented out.
+def test_annotated_file():
+    path = httpd_env.TOP / "mod_ratelimit_redis/ratelimit_redis.conf"
+    text = path.read_text().replace("/etc/apache2/ratelimit.secret", "good")
+    shown = re.sub(r"^#(?=[A-Z<]|  RateLimit)(?!LoadModule)", "", text, flags=re.M)
+    assert shown.count("\n  RateLimit ") == 2
+    for conf in [text, shown]:
+        httpd = prepare(conf)
+        passed, said = httpd.configtest()
+        httpd.finish()
+        assert passed, said
+
+
+# A check of the configuration makes no table, and finds what is wrong with one that is there.
+def test_configtest_makes_no_file():
+    httpd = prepare("RateLimitStore shm:@ROOT@/table?size=4096")
+    assert httpd.configtest()[0]
+    assert not (httpd.root / "table").exists()
+    httpd.write("table", "something else" * 1000, httpd.root)
+    passed, said = httpd.configtest()
+    httpd.finish()
+    assert not passed and "RateLimitStore: " in said
+
+
+# No sentence repeats a password.
+def test_password_stays_in():
+    httpd = prepare("RateLimitStore redis://user:hunter2@h:99999/0")
+    passed, said = httpd.configtest()
+    httpd.finish()
+    assert not passed and "RateLimitStore: " in said and "hunter2" not in said
+
+
+# The server does not start either, and the error log says why.
+def test_start_fails(start):
+    with pytest.raises(AssertionError, match="no policy is called api"):
+        start("RateLimit api")

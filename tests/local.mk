@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# What every test, bench and fault script is told. Scripts that are run by hand fall back on the
+# folder they lie in and on build/ in the tree.
+RLC_ENV = \
+	RLC_SRCDIR='$(abs_srcdir)'; export RLC_SRCDIR; \
+	RLC_BUILDDIR='$(abs_builddir)'; export RLC_BUILDDIR; \
+	RLC_VECTORS='$(abs_srcdir)/tests/vectors'; export RLC_VECTORS; \
+	RLC_APACHE='$(APACHE_PROGRAM)'; export RLC_APACHE; \
+	RATELIMIT_BUILD='$(abs_builddir)'; export RATELIMIT_BUILD; \
+	RATELIMIT_HTTPD='$(APACHE_PROGRAM)'; export RATELIMIT_HTTPD; \
+	RLC_APACHE_MODULES='$(APACHE_MODULES)'; export RLC_APACHE_MODULES; \
+	RLC_SANITIZER='$(RLC_SANITIZER_NAME)'; export RLC_SANITIZER; \
+	RLC_CPPFLAGS='$(HIREDIS_CFLAGS) $(CMOCKA_CFLAGS)'; export RLC_CPPFLAGS; \
+	RLC_APACHE_CPPFLAGS='$(APACHE_CPPFLAGS)'; export RLC_APACHE_CPPFLAGS; \
+	CC='$(CC)'; export CC; \
+	NM='$(NM)'; export NM; \
+	PYTHON='$(PYTHON)'; export PYTHON; \
+	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS;
+
+AM_TESTS_ENVIRONMENT = $(RLC_ENV)
+TEST_EXTENSIONS = .sh .py
+# A test that hangs is a failure, not a wait.
+LOG_COMPILER = $(TEST_TIMEOUT)
+SH_LOG_COMPILER = $(TEST_TIMEOUT) $(SHELL)
+PY_LOG_COMPILER = $(TEST_TIMEOUT) $(SHELL) $(srcdir)/tests/integration/pytest.sh
+
+# The tests' programs link the archive, so that they reach hidden functions.
+LDADD = libcore/librlcore-static.la $(CMOCKA_LIBS)
+
+include tests/unit/local.mk
+include tests/checks/local.mk
+include tests/vectors/local.mk
+include tests/integration/local.mk
+include tests/bench/local.mk
+include tests/faults/local.mk
+
+TESTS += $(unit_tests) $(check_scripts) $(integration_tests)
+
+# What did not run must not look as if it had.
+check-local:
+if !WITH_CMOCKA
+	@echo "make check: cmocka is missing: the unit tests did not run"
+endif
+if !WITH_PYTEST
+	@echo "make check: no Python 3 with pytest: the integration tests did not run"
+endif
+if !WITH_REDIS_SERVER
+	@echo "make check: redis-server is missing: the tests that start one did not run"
+endif
+
+# For ./bootstrap check, which counts what ran against it.
+list-tests:
+	@for test in $(TESTS); do echo "$$test"; done
+.PHONY: list-tests

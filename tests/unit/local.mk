@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# One cmocka program a subject; each is made of its .c file and of what is named for it below.
+unit_tests =
+if WITH_CMOCKA
+unit_tests += \
+	%D%/test_algorithm \
+	%D%/test_base \
+	%D%/test_guard \
+	%D%/test_http \
+	%D%/test_keyname \
+	%D%/test_limiter \
+	%D%/test_module_text \
+	%D%/test_policy \
+	%D%/test_pool \
+	%D%/test_races \
+	%D%/test_recovery \
+	%D%/test_redis_store \
+	%D%/test_shm \
+	%D%/test_table \
+	%D%/test_transport \
+	%D%/test_url
+if WITH_REDIS_SERVER
+unit_tests += \
+	%D%/test_replay \
+	%D%/test_script \
+	%D%/test_vectors
+endif
+endif
+check_PROGRAMS += $(unit_tests)
+
+tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
+tests_unit_test_module_text_SOURCES = \
+	%D%/test_module_text.c mod_ratelimit_redis/text.c mod_ratelimit_redis/text.h
+tests_unit_test_module_text_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
+tests_unit_test_policy_SOURCES = %D%/test_policy.c %D%/failing_memory.h
+tests_unit_test_pool_SOURCES = %D%/test_pool.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_races_SOURCES = %D%/test_races.c %D%/table_help.h
+tests_unit_test_races_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_boottime_us
+tests_unit_test_recovery_SOURCES = %D%/test_recovery.c %D%/table_help.h
+tests_unit_test_redis_store_SOURCES = \
+	%D%/test_redis_store.c %D%/failing_memory.h %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_replay_SOURCES = %D%/test_replay.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_script_SOURCES = \
+	%D%/test_script.c %D%/fake_server.c %D%/fake_server.h %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_shm_SOURCES = %D%/test_shm.c %D%/table_help.h
+tests_unit_test_table_SOURCES = %D%/test_table.c %D%/table_help.h
+tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_url_SOURCES = %D%/test_url.c %D%/failing_memory.h
+tests_unit_test_vectors_SOURCES = %D%/test_vectors.c %D%/redis_server.c %D%/redis_server.h
