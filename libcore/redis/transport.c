@@ -80,7 +80,8 @@ static int reader_fault(rlc__connection *c) {
   char shown[160];
 
   if (c->oversized) {
-    return fault(c, RLC__ERR_PROTOCOL, "the server answered with an array of more than %d elements or %d levels",
+    return fault(c, RLC__ERR_PROTOCOL,
+                 "the server answered with an array of more than %d elements or %d levels",
                  RLC__MAX_ELEMENTS, RLC__MAX_DEPTH);
   }
   if (c->reader->err == REDIS_ERR_OOM) {

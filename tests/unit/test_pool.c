@@ -214,6 +214,8 @@ static void threads_test(void **state) {
   assert_in_range(atomic_load(&server.connections), 1, THREADS);
 }
 
+/* Not with gcc's address sanitizer, whose own locks a child may inherit held. */
+#ifndef __SANITIZE_ADDRESS__
 static void *fork_often(void *user) {
   int *wrong = user;
 
@@ -222,8 +224,10 @@ static void *fork_often(void *user) {
     int status = -1;
 
     if (pid == 0) {
-      rlc__link *link = rlc__pool_get(pool);
+      rlc__link *link;
 
+      alarm(30); /* a lock that nobody holds any more fails the test, and does not stop it */
+      link = rlc__pool_get(pool);
       _exit(link == NULL || ask(link) < 0);
     }
     *wrong += waitpid(pid, &status, 0) != pid || status != 0;
@@ -242,6 +246,7 @@ static void fork_threads_test(void **state) {
   pthread_join(forker, NULL);
   assert_int_equal(wrong, 0);
 }
+#endif
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -251,7 +256,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(fork_test, begin, end),
       cmocka_unit_test_setup_teardown(del_in_child_test, begin, end),
       cmocka_unit_test_setup_teardown(threads_test, begin_threads, end),
+#ifndef __SANITIZE_ADDRESS__
       cmocka_unit_test_setup_teardown(fork_threads_test, begin_threads, end),
+#endif
   };
   return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }

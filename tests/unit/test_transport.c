@@ -19,7 +19,7 @@
 #include "redis/transport.h"
 
 #define LONG_US INT64_C(20000000) /* no test that passes waits for it */
-#define SHORT_US INT64_C(50000)
+#define SHORT_US INT64_C(200000)
 
 typedef struct fixture {
   fake_server server;
