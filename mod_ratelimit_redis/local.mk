@@ -27,11 +27,17 @@ mod_ratelimit_redis_mod_ratelimit_redis_la_LDFLAGS = $(AM_LDFLAGS) -module -avoi
 	-export-symbols-regex '^ratelimit_redis_module$$'
 mod_ratelimit_redis_mod_ratelimit_redis_la_LIBADD = libcore/librlcore.la
 
-# libtool links the module anew at install, against the installed library.
-install-apachemodLTLIBRARIES: install-libLTLIBRARIES
+# libtool links the module anew at install, against the installed library. By a variable: a rule of
+# that name would take automake's place.
+install_apachemod = install-apachemodLTLIBRARIES
+$(install_apachemod): install-libLTLIBRARIES
 
 # httpd loads the .so; libtool's note beside it would only be in the way.
 install-data-hook:
 	rm -f '$(DESTDIR)$(apachemoddir)/mod_ratelimit_redis.la'
 uninstall-hook:
 	rm -f '$(DESTDIR)$(apachemoddir)/mod_ratelimit_redis.so'
+
+installcheck-local:
+	test -f '$(DESTDIR)$(apachemoddir)/mod_ratelimit_redis.so'
+	test ! -e '$(DESTDIR)$(apachemoddir)/mod_ratelimit_redis.la'

@@ -55,7 +55,9 @@ size_t rlc_http_format_limit(char *buf, size_t size, const char *name, const rlc
 
   write_string(&w, name != NULL ? name : "default");
   write_parameter(&w, ";r=", result->remaining);
-  write_parameter(&w, ";t=", seconds_up(result->reset_us));
+  /* Retry-After should not be earlier than t (draft -10, section 4), so they are the same wait. */
+  write_parameter(&w, ";t=", seconds_up(result->retry_us > 0 ? result->retry_us
+                                                             : result->reset_us));
   return rlc__write_end(&w);
 }
 

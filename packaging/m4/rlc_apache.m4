@@ -20,8 +20,10 @@ AS_IF([test "x$with_apache" != xno], [
   AS_IF([test -x "$apache_apr"], [],
     [AC_MSG_ERROR([$APXS names no apr-config that can be run ("$apache_apr"): install APR's
        development files (libapr1-dev, apr-devel)])])
-  APACHE_CPPFLAGS="-I$apache_includedir `"$apache_apr" --includes --cppflags | tr '\n' ' '`"
-  APACHE_CPPFLAGS="$APACHE_CPPFLAGS `"$APXS" -q EXTRA_CPPFLAGS 2>/dev/null`"
+  # As system headers: what their macros expand to is theirs to be warned about. /usr/include
+  # itself is searched anyway, and would be in the wrong place there.
+  APACHE_CPPFLAGS=`echo " -I$apache_includedir" \`"$apache_apr" --includes --cppflags\` \
+    \`"$APXS" -q EXTRA_CPPFLAGS 2>/dev/null\` | sed 's, -I/usr/include ,,; s, -I, -isystem ,g'`
   APACHE_MODULES=`"$APXS" -q LIBEXECDIR 2>/dev/null`
   APACHE_LIBEXECDIR=${with_apache_libexecdir:-$APACHE_MODULES}
   apache_name=`"$APXS" -q PROGNAME 2>/dev/null`

@@ -87,8 +87,11 @@ def test_refused(site, ip, path):
 # The limits are those of what the client asked for: a place that is only reached from inside adds
 # none.
 def test_inside_adds_none(site, ip):
-    assert [n for n, _ in site.get("/include.shtml", ip, X_Early="1").items("RateLimit")] == ["all"]
-    assert [n for n, _ in site.get("/inner/page.html", ip, X_Early="1").items("RateLimit")] == ["all", "inner"]
+    def names(path):
+        return [name for name, _ in site.get(path, ip, X_Early="1").items("RateLimit")]
+
+    assert names("/include.shtml") == ["all"]
+    assert names("/inner/page.html") == ["all", "inner"]
 
 
 # Requests on one connection are counted one by one.

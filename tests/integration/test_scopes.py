@@ -94,8 +94,7 @@ def PREPARE(httpd):
     httpd.port2 = httpd_env.free_port()
     many = "\n".join(f"  RateLimit {i + 1}/365day name=m{i}" for i in range(17))
     overrides = "\n".join(f'<Directory "@DOCS@/{name}">\nAllowOverride Limit\n</Directory>'
-                          for name in ["loose", "mode", "wrong", "clash", "many", "nested", "nested2",
-                                       "dry"])
+                          for name in HTACCESS if name not in ["a", "b", "none", "auth"])
     httpd.set_conf(CONF.replace("@PORT2@", str(httpd.port2)).replace("@MANY@", many)
                    .replace("@OVERRIDES@", overrides))
     for folder, text in HTACCESS.items():

@@ -57,6 +57,21 @@ static void test_limit_field(void **state) {
   assert_string_equal(buf, "\"default\";r=0;t=0");
 }
 
+/* A limit that refused tells the wait after which the request would pass, as Retry-After does. */
+static void test_limit_field_refused(void **state) {
+  rlc_result result = RLC_RESULT_INIT;
+  char buf[128];
+
+  (void)state;
+  result.reset_us = 60000000;
+  result.retry_us = 11000001;
+  rlc_http_format_limit(buf, sizeof buf, "x", &result);
+  assert_string_equal(buf, "\"x\";r=0;t=12");
+  result.retry_us = RLC_NEVER;
+  rlc_http_format_limit(buf, sizeof buf, "x", &result);
+  assert_string_equal(buf, "\"x\";r=0;t=60");
+}
+
 /* No number exceeds the Integer of structured fields. */
 static void test_limit_field_clamped(void **state) {
   rlc_result result = RLC_RESULT_INIT;
@@ -214,6 +229,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_policy_field),
       cmocka_unit_test(test_limit_field),
+      cmocka_unit_test(test_limit_field_refused),
       cmocka_unit_test(test_limit_field_clamped),
       cmocka_unit_test(test_field_name_escaped),
       cmocka_unit_test(test_retry_after),

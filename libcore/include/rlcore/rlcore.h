@@ -316,7 +316,8 @@ RLC_API int rlc_limiter_get_stats(rlc_limiter *limiter, rlc_stats *stats);
  * -11) for rate |rate_index|. A capacity above or below the quota adds `;rlr-burst=n`. */
 RLC_API size_t rlc_http_format_policy(char *buf, size_t size, const char *name,
                                       const rlc_policy *policy, unsigned rate_index);
-/* `"name";r=50;t=30` : an item of RateLimit (same drafts). t is reset rounded up to seconds. */
+/* `"name";r=50;t=30` : an item of RateLimit (same drafts). t is, in seconds rounded up, the wait
+ * until the full capacity is there; where this limit refused, until the request would pass. */
 RLC_API size_t rlc_http_format_limit(char *buf, size_t size, const char *name,
                                      const rlc_result *result);
 /* `30` : Retry-After (RFC 9110 10.2.3), seconds rounded up, at least 1; empty for RLC_NEVER. */
