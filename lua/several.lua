@@ -17,142 +17,164 @@
 --          microsecond at which the bucket is full, or the second at which the window ends and
 --          its count, and for a sliding window the count before
 
-local call, unpack, pack = redis.call, struct.unpack, struct.pack
-local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
-local plan, now, option, base = ARGV[1], ARGV[2], 'PXAT', 0
+local call, keys, plan, unpack, pack = redis.call, KEYS, ARGV[1], struct.unpack, struct.pack
+local now, option, base = ARGV[2], 'PXAT', 0
 if now then
   now, option, base = now + 0, 'PX', now - 3600000000 -- real time must not expire a test's state
 else
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
 end
-local now_s = floor(now / 1000000)
+local now_s = math.floor(now / 1000000)
 
--- First, each rate as it is now, by number: `level` is what is counted, in ticks of the token
--- bucket's absolute time or in units; `floor_of` is where an empty one stands; `room` what fits.
 local op, at = unpack('<d', plan)
-local allowed, n = true, 0
-local kinds, last, dirty = {}, {}, {}
-local costs, third, fourth, level, floor_of, room, ends, before = {}, {}, {}, {}, {}, {}, {}, {}
-for i = 1, #KEYS do
-  local kind, rates
-  kind, rates, at = unpack('<dd', plan, at)
-  local state = call('GET', KEYS[i])
-  for j = 1, rates do
-    local cost, most, a, b
-    cost, most, a, b, at = unpack('<dddd', plan, at)
-    n = n + 1
-    local clamped
-    if kind == 1 then
-      local full, start = 0, now
-      if state and rates == 1 then
-        full = tonumber(state)
-      elseif state and #state >= j * 8 then
-        full = unpack('<d', state, j * 8 - 7)
+local allowed, reply, told = true, {1, now}, 2
+local open -- looks at a limit and all after it
+
+-- What is kept of the limit that is being charged: its state, when that means nothing any more, and
+-- whether it is to be written.
+local kept, latest, dirty
+
+-- Looks at rate j of limit i and at all after it. Only then is it known whether all fit; so each is
+-- charged on the way back, and what it was looked at with needs no table.
+local function decide(i, j, rates, kind, state)
+  local cost, most, a, b, here = nil, nil, nil, nil, told
+  cost, most, a, b, at = unpack('<dddd', plan, at)
+
+  -- `value` is counted, `bottom` where an empty one stands, `room` what fits.
+  local value, bottom, room, finish, before, clamped = 0, 0, most, nil, nil, nil
+  if kind == 1 then
+    bottom = now
+    if state and rates == 1 then
+      value = state + 0
+    elseif state and #state >= j * 8 then
+      value = unpack('<d', state, j * 8 - 7)
+    end
+    if a ~= b then
+      local rest = now % b
+      bottom = (now - rest) / b * a + math.floor(rest * a / b)
+      rest = value % b
+      value = (value - rest) / b * a + math.floor(rest * a / b)
+    end
+    clamped = value > bottom + most
+    if clamped then
+      value = bottom + most
+    elseif value < bottom then
+      value = bottom
+    end
+    room = bottom + most - value
+    reply[here + 1] = 0
+    told = here + 1
+  else
+    local start, stop = now_s - now_s % a, 0
+    finish = start + a
+    if kind == 3 then
+      before = 0
+      if state and #state >= j * 12 then
+        stop, value, before = unpack('>I4I4I4', state, j * 12 - 11)
       end
-      if a ~= b then
-        local rest = now % b
-        start = (now - rest) / b * a + floor(rest * a / b)
-        rest = full % b
-        full = (full - rest) / b * a + floor(rest * a / b)
+      if stop <= start then
+        before, value = stop + a > start and value or 0, 0
       end
-      clamped = full > start + most
-      full = clamped and start + most or max(full, start)
-      level[n], floor_of[n], room[n] = full, start, start + most - full
+      local steps = math.floor(a * 1000000 / b)
+      local weight = math.min(math.ceil((finish * 1000000 - now) / b), steps)
+      room = most - math.ceil(before * weight / steps)
     else
-      local start = now_s - now_s % a
-      local finish, stop, count, prior = start + a, 0, 0, 0
-      if not state then
-        stop = 0
-      elseif kind == 3 then
-        if #state >= j * 12 then
-          stop, count, prior = unpack('>I4I4I4', state, j * 12 - 11)
-        end
-      elseif rates > 1 then
+      if state and rates > 1 then
         if #state >= j * 8 then
-          stop, count = unpack('>I4I4', state, j * 8 - 7)
+          stop, value = unpack('>I4I4', state, j * 8 - 7)
         end
-      else
+      elseif state then
         stop = state % 1000000000
-        count = (state - stop) / 1000000000
-        if count > 9000000 then -- past 2^53 the number is not exact, its digits are
-          count, stop = tonumber(string.sub(state, 1, -10)), tonumber(string.sub(state, -9))
+        value = (state - stop) / 1000000000
+        if value > 9000000 then -- past 2^53 the number is not exact, its digits are
+          value, stop = tonumber(string.sub(state, 1, -10)), tonumber(string.sub(state, -9))
         end
         stop = (stop - now_s) % 1000000000
         stop = stop < 500000000 and now_s + stop or 0
       end
-      clamped = stop > finish
-      room[n] = most
-      if kind == 2 then
-        count = stop > now_s and count or 0
-      else
-        if stop <= start then
-          prior, count = stop + a > start and count or 0, 0
-        end
-        local steps = floor(a * 1000000 / b)
-        local weight = min(ceil((finish * 1000000 - now) / b), steps)
-        room[n] = most - ceil(prior * weight / steps)
-        before[n] = prior
+      if stop <= now_s then
+        value = 0
       end
-      level[n], floor_of[n], ends[n], room[n] = count, 0, finish, room[n] - count
     end
-    kinds[n], costs[n], third[n], fourth[n] = kind, cost, a, b
-    dirty[i] = dirty[i] or clamped and cost > 0
-    if op == 0 and cost > room[n] then
-      allowed = false
+    clamped = stop > finish
+    room = room - value
+    reply[here + 1], reply[here + 2], told = 0, 0, here + 2
+    if before then
+      reply[here + 3], told = 0, here + 3
     end
   end
-  last[i] = n
+  if op == 0 and cost > room then
+    allowed = false
+  end
+
+  if j < rates then
+    decide(i, j + 1, rates, kind, state)
+  else
+    if keys[i + 1] then
+      open(i + 1)
+    end
+    kept, latest, dirty = '', 0, false
+  end
+
+  if cost > 0 and (allowed or clamped) then
+    dirty = true
+    if not allowed then
+      cost = 0
+    elseif op == 2 then
+      value = math.max(value - cost, bottom)
+    else
+      value = value + math.max(math.min(cost, room), 0)
+    end
+  end
+  local expiry, text
+  if kind == 1 then
+    if value == bottom then
+      value = 0
+    elseif a ~= b then
+      local rest = value % a
+      value = (value - rest) / a * b + math.ceil(rest * b / a)
+    end
+    expiry = value
+    reply[here + 1] = value
+    text = rates == 1 and string.format('%d', value) or pack('<d', value)
+  else
+    if value > 0 then
+      expiry = (before and finish + a or finish) * 1000000
+    elseif before and before > 0 then
+      expiry = finish * 1000000
+    else
+      expiry, finish = 0, 0
+    end
+    reply[here + 1], reply[here + 2] = finish, value
+    if before then
+      reply[here + 3] = before
+      text = pack('>I4I4I4', finish, value, before)
+    elseif rates == 1 then
+      text = string.format('%d%09d', value, finish % 1000000000)
+    else
+      text = pack('>I4I4', finish, value)
+    end
+  end
+  if expiry > latest then
+    latest = expiry
+  end
+  kept = rates == 1 and text or text .. kept
+  if j == 1 and dirty then
+    if latest <= now then
+      call('DEL', keys[i])
+    else
+      call('SET', keys[i], kept, option, string.format('%d', (latest - base) / 1000 + 1))
+    end
+  end
 end
 
--- Then what is kept of each, and told.
-local reply, told = {allowed and 1 or 0, now}, 2
-n = 0
-for i = 1, #KEYS do
-  local state, single, latest = '', last[i] == n + 1, 0
-  for r = n + 1, last[i] do
-    local kind, value, cost = kinds[r], level[r], costs[r]
-    if allowed and cost > 0 then
-      dirty[i] = true
-      if op == 2 then
-        value = max(value - cost, floor_of[r])
-      else
-        value = value + max(min(cost, room[r]), 0)
-      end
-    end
-    if kind == 1 then
-      if value == floor_of[r] then
-        value = 0
-      elseif third[r] ~= fourth[r] then
-        local rest = value % third[r]
-        value = (value - rest) / third[r] * fourth[r] + ceil(rest * fourth[r] / third[r])
-      end
-      state = single and string.format('%d', value) or state .. pack('<d', value)
-      latest = max(latest, value)
-      told = told + 1
-      reply[told] = value
-    else
-      local stop, prior = ends[r], before[r]
-      local idle = value == 0 and (prior or 0) == 0
-      latest = max(latest, idle and 0
-        or (prior and value > 0 and stop + third[r] or stop) * 1000000)
-      stop = idle and 0 or stop
-      if prior then
-        state = state .. pack('>I4I4I4', stop, value, prior)
-      elseif single then
-        state = string.format('%d%09d', value, stop % 1000000000)
-      else
-        state = state .. pack('>I4I4', stop, value)
-      end
-      reply[told + 1], reply[told + 2], reply[told + 3] = stop, value, prior
-      told = told + (prior and 3 or 2)
-    end
-  end
-  n = last[i]
-  if dirty[i] and latest <= now then
-    call('DEL', KEYS[i])
-  elseif dirty[i] then
-    call('SET', KEYS[i], state, option, string.format('%d', (latest - base) / 1000 + 1))
-  end
+function open(i)
+  local kind, rates
+  kind, rates, at = unpack('<dd', plan, at)
+  decide(i, 1, rates, kind, call('GET', keys[i]))
 end
+
+open(1)
+reply[1] = allowed and 1 or 0
 return reply

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy/policy.h"
+#include "policy/parse.h"
 
 #define US UINT64_C(1000000)
 #define MAX_TICK_DEN (UINT64_C(1) << 26)

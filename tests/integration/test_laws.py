@@ -188,7 +188,7 @@ def select_ready(load):
 
 
 def test_secrets_and_keys_stay_in(redis):
-    """Law 12: keys are hashed in Redis' key names; a wrong password is not repeated."""
+    """Law 12: what a client is known by is hashed in the names of Redis' keys."""
     redis.command("FLUSHALL")
     hammer(redis.url + SLOW, "9/3650day", key="alice@example.org", calls=1)
     keys = redis.command("KEYS", "*")
