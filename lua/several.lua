@@ -104,7 +104,7 @@ local function decide(i, j, rates, kind, state)
       reply[here + 3], told = 0, here + 3
     end
   end
-  if op == 0 and cost > room then
+  if op == 0 and cost > 0 and cost > room then
     allowed = false
   end
 
@@ -158,6 +158,12 @@ local function decide(i, j, rates, kind, state)
   end
   if expiry > latest then
     latest = expiry
+  end
+  if rates > 1 and not allowed and not clamped then -- as it was: only what lies ahead is clamped
+    local size = kind == 1 and 8 or before and 12 or 8
+    if state and #state >= j * size then
+      text = string.sub(state, (j - 1) * size + 1, j * size)
+    end
   end
   kept = rates == 1 and text or text .. kept
   if j == 1 and dirty then

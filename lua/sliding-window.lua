@@ -45,13 +45,11 @@ end
 local allowed = count + cost + math.ceil(before * weight / steps) <= quota
 if allowed and cost > 0 then
   count = count + cost
-  if ends == finish then
-    call('SET', key, struct.pack('>I4I4I4', finish, count, before), 'KEEPTTL')
-  else
-    call('SET', key, struct.pack('>I4I4I4', finish, count, before),
-      option, string.format('%d000', finish + window - base))
-  end
-elseif ends > finish and cost > 0 then
+end
+if cost > 0 and allowed and ends == finish and count > cost then
+  -- Counted in this window before, so the key's expiry is that of this state already.
+  call('SET', key, struct.pack('>I4I4I4', finish, count, before), 'KEEPTTL')
+elseif cost > 0 and (allowed or ends > finish) then
   call('SET', key, struct.pack('>I4I4I4', finish, count, before),
     option, string.format('%d000', finish + window - base))
 end

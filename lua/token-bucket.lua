@@ -31,7 +31,7 @@ if #plan > 16 then
 end
 
 local limit, write = start + capacity, false
-if full > limit then
+if not (full <= limit) then -- also what is no number
   full, write = limit, cost > 0
 elseif full < start then
   full = start

@@ -12,6 +12,39 @@
 
 /* --- gathering ----------------------------------------------------------------------------- */
 
+enum { EARLY = 0, LATE = 1, INSIDE = 2 };
+
+/* A limit that has been decided for a client's request: no redirect inside httpd meets it again. */
+typedef struct ratelimit_decided {
+  const ratelimit_line *line;
+  const void *key;
+  size_t key_len;
+} ratelimit_decided;
+
+static int is_decided(const ratelimit_state *state, const ratelimit_line *line,
+                      const rlc_limit *limit) {
+  for (int i = 0; state->decided != NULL && i < state->decided->nelts; ++i) {
+    const ratelimit_decided *d = &APR_ARRAY_IDX(state->decided, i, ratelimit_decided);
+
+    if (d->line == line || (strcmp(d->line->label, line->label) == 0 &&
+                            d->key_len == limit->key_len &&
+                            memcmp(d->key, limit->key, limit->key_len) == 0)) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+static void note_decided(request_rec *r, ratelimit_state *state, const ratelimit_batch *batch) {
+  if (state->decided == NULL) {
+    state->decided = apr_array_make(r->pool, batch->n, sizeof(ratelimit_decided));
+  }
+  for (int i = 0; i < batch->n; ++i) {
+    APR_ARRAY_PUSH(state->decided, ratelimit_decided) =
+        (ratelimit_decided){batch->lines[i], batch->limits[i].key, batch->limits[i].key_len};
+  }
+}
+
 static int same_counter(const ratelimit_batch *batch, int i, const ratelimit_line *line,
                         const rlc_limit *limit) {
   const rlc_limit *other = &batch->limits[i];
@@ -19,6 +52,15 @@ static int same_counter(const ratelimit_batch *batch, int i, const ratelimit_lin
   return other->key_len == limit->key_len &&
          memcmp(other->key, limit->key, limit->key_len) == 0 &&
          strcmp(batch->lines[i]->label, line->label) == 0;
+}
+
+/* By what a client can gain from it. What the store's URL says is not known here: it comes last
+ * but open. */
+static rlc_fail stricter(rlc_fail a, rlc_fail b) {
+  static const int rank[] = {[RLC_FAIL_DEFAULT] = 1, [RLC_FAIL_LOCAL] = 2, [RLC_FAIL_OPEN] = 0,
+                             [RLC_FAIL_CLOSED] = 3};
+
+  return rank[a] >= rank[b] ? a : b;
 }
 
 /* Adds a limit. One that is there already, by another line of the same name and with the same key,
@@ -37,6 +79,7 @@ static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const
     if (limit->cost > batch->limits[at].cost) {
       batch->limits[at].cost = limit->cost;
     }
+    batch->limits[at].fail = stricter(batch->limits[at].fail, limit->fail);
     return NULL;
   }
   if (batch->n == RLC_MAX_LIMITS) {
@@ -53,8 +96,8 @@ static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const
   return NULL;
 }
 
-static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int late,
-                          ratelimit_batch *batch) {
+static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int phase,
+                          const ratelimit_state *state, ratelimit_batch *batch) {
   const char *address = NULL;
   const char *why = NULL;
   rlc_limit limit;
@@ -63,7 +106,8 @@ static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int la
   for (int i = 0; i < conf->lines->nelts && why == NULL; ++i) {
     ratelimit_line *line = APR_ARRAY_IDX(conf->lines, i, ratelimit_line *);
 
-    if (line->late == late && ratelimit_make_limit(r, line, &address, &limit)) {
+    if ((phase == INSIDE || line->late == phase) &&
+        ratelimit_make_limit(r, line, &address, &limit) && !is_decided(state, line, &limit)) {
       if (limit.fail == RLC_FAIL_DEFAULT) {
         limit.fail = ratelimit_get_fail(conf);
       }
@@ -75,8 +119,14 @@ static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int la
 
 /* --- deciding ------------------------------------------------------------------------------ */
 
+/* On the request that the client sent. */
 static ratelimit_state *get_state(request_rec *r) {
-  ratelimit_state *state = ap_get_module_config(r->request_config, &ratelimit_redis_module);
+  ratelimit_state *state;
+
+  while (r->prev != NULL) {
+    r = r->prev;
+  }
+  state = ap_get_module_config(r->request_config, &ratelimit_redis_module);
 
   if (state == NULL) {
     state = apr_pcalloc(r->pool, sizeof *state);
@@ -116,10 +166,10 @@ static int log_contradiction(request_rec *r, const char *why, int dry) {
   return dry ? DECLINED : HTTP_INTERNAL_SERVER_ERROR;
 }
 
-static int decide(request_rec *r, const ratelimit_dir_conf *conf, int late) {
+static int decide(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_state *state,
+                  int phase) {
   ratelimit_batch batch;
-  ratelimit_state *state;
-  const char *why = gather(r, conf, late, &batch);
+  const char *why = gather(r, conf, phase, state, &batch);
   int dry = ratelimit_get_mode(conf) == RATELIMIT_DRY_RUN;
 
   if (why != NULL) {
@@ -133,7 +183,7 @@ static int decide(request_rec *r, const ratelimit_dir_conf *conf, int late) {
                         &batch.decision) < 0) {
     return log_contradiction(r, "limits that the library does not take", dry);
   }
-  state = get_state(r);
+  note_decided(r, state, &batch);
   ratelimit_tell(r, conf, state, &batch);
   if (batch.decision.allowed) {
     return DECLINED;
@@ -142,23 +192,47 @@ static int decide(request_rec *r, const ratelimit_dir_conf *conf, int late) {
   return dry ? DECLINED : ratelimit_refuse(r, state, &batch);
 }
 
-/* Only what the client itself sent is counted: a subrequest has a main request, and an internal
- * redirect (DirectoryIndex, mod_rewrite, ErrorDocument) has one before it. */
-static int check(request_rec *r, int late) {
+/* A subrequest is not counted, nor is the page of an error. */
+static int is_exempt(const request_rec *r) {
+  if (r->main != NULL) {
+    return 1;
+  }
+  for (const request_rec *prev = r->prev; prev != NULL; prev = prev->prev) {
+    if (prev->status != HTTP_OK) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+/* A request is counted once by each limit it meets, on whatever way through httpd: a redirect
+ * inside (DirectoryIndex, mod_rewrite) adds the limits of the place that it leads to. */
+static int check(request_rec *r, int phase) {
   const ratelimit_dir_conf *conf =
       ap_get_module_config(r->per_dir_config, &ratelimit_redis_module);
+  ratelimit_state *state;
 
-  if (conf->lines == NULL || r->main != NULL || r->prev != NULL ||
-      ratelimit_get_mode(conf) == RATELIMIT_OFF) {
+  if (conf->lines == NULL || is_exempt(r) || ratelimit_get_mode(conf) == RATELIMIT_OFF) {
     return DECLINED;
   }
-  return decide(r, conf, late);
+  state = get_state(r);
+  if (phase == INSIDE && state->lines == conf->lines) {
+    return DECLINED;
+  }
+  if (phase != LATE) { /* MultiViews changes the place between the two */
+    state->lines = conf->lines;
+  }
+  return decide(r, conf, state, phase);
 }
 
 int ratelimit_check_early(request_rec *r) {
-  return check(r, 0);
+  return check(r, EARLY);
 }
 
 int ratelimit_check_late(request_rec *r) {
-  return check(r, 1);
+  return check(r, LATE);
+}
+
+int ratelimit_check_inside(request_rec *r) {
+  return check(r, INSIDE);
 }

@@ -8,5 +8,7 @@
  * request may go on, or the status that ends it. */
 int ratelimit_check_early(request_rec *r);
 int ratelimit_check_late(request_rec *r);
+/* Decides what a redirect inside httpd has added by the time that the answer is made. */
+int ratelimit_check_inside(request_rec *r);
 
 #endif

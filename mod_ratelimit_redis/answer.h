@@ -16,6 +16,8 @@ typedef struct ratelimit_batch {
 
 /* What has been decided for a request, on the request that the client sent. */
 typedef struct ratelimit_state {
+  apr_array_header_t *decided;      /* ratelimit_decided: what has been decided so far */
+  const apr_array_header_t *lines;  /* those last looked through for this request */
   int refused;               /* the status of the refusal, or 0 */
   int told;                  /* the environment tells of a decision */
   apr_uint64_t remaining;    /* of which so many units are left */

@@ -344,8 +344,10 @@ const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args)
 
 /* --- when all is read ---------------------------------------------------------------------- */
 
+/* |labels| are those of all servers so far: there is one store, so one name is one counter in all
+ * of them, and two policies under it would undo each other. */
 static int check_lines(apr_pool_t *pool, apr_pool_t *temp, const server_rec *s,
-                       const ratelimit_server_conf *conf, apr_hash_t *outer, apr_hash_t *labels) {
+                       const ratelimit_server_conf *conf, apr_hash_t *labels) {
   int status = OK;
 
   for (int i = 0; i < conf->lines->nelts; ++i) {
@@ -356,10 +358,7 @@ static int check_lines(apr_pool_t *pool, apr_pool_t *temp, const server_rec *s,
     if (line->policy == NULL) {
       why = find_policy(pool, line, conf->policies);
     }
-    if (why == NULL && outer != NULL) {
-      other = apr_hash_get(outer, line->label, APR_HASH_KEY_STRING);
-    }
-    if (why == NULL && other == NULL) {
+    if (why == NULL) {
       other = apr_hash_get(labels, line->label, APR_HASH_KEY_STRING);
     }
     if (other != NULL) {
@@ -379,15 +378,15 @@ static int check_lines(apr_pool_t *pool, apr_pool_t *temp, const server_rec *s,
 int ratelimit_lines_resolve(apr_pool_t *pool, apr_pool_t *temp, server_rec *main_server) {
   const ratelimit_server_conf *main_conf =
       ap_get_module_config(main_server->module_config, &ratelimit_redis_module);
-  apr_hash_t *outer = apr_hash_make(temp);
-  int status = check_lines(pool, temp, main_server, main_conf, NULL, outer);
+  apr_hash_t *labels = apr_hash_make(temp);
+  int status = check_lines(pool, temp, main_server, main_conf, labels);
 
   for (server_rec *s = main_server->next; s != NULL; s = s->next) {
     const ratelimit_server_conf *conf =
         ap_get_module_config(s->module_config, &ratelimit_redis_module);
 
     if (conf != main_conf) {
-      int found = check_lines(pool, temp, s, conf, outer, apr_hash_make(temp));
+      int found = check_lines(pool, temp, s, conf, labels);
 
       status = status == OK ? found : status;
     }

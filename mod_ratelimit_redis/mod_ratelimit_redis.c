@@ -44,6 +44,8 @@ static void register_hooks(apr_pool_t *pool) {
   ap_hook_header_parser(ratelimit_check_early, NULL, NULL, APR_HOOK_LAST);
   /* The first phase after authentication that runs for each request, also where none was asked. */
   ap_hook_fixups(ratelimit_check_late, NULL, NULL, APR_HOOK_REALLY_FIRST);
+  /* DirectoryIndex, MultiViews and FallbackResource change the place without another phase. */
+  ap_hook_handler(ratelimit_check_inside, NULL, NULL, APR_HOOK_REALLY_FIRST);
   ratelimit_register_answer(pool);
 }
 

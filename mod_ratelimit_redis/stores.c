@@ -41,6 +41,12 @@ const char *ratelimit_stores_read_secret(cmd_parms *cmd, const char *path, const
     return apr_psprintf(cmd->pool, "%s: \"%s\" is no path: write the path of a file",
                         cmd->cmd->name, ap_escape_logitem(cmd->temp_pool, path));
   }
+  /* Asked before it is opened: opening a pipe waits for who writes into it. */
+  rv = apr_stat(&info, full, APR_FINFO_TYPE, cmd->temp_pool);
+  if (rv == APR_SUCCESS && info.filetype != APR_REG) {
+    why = "is no regular file: write the path of one";
+    goto leave;
+  }
   rv = apr_file_open(&file, full, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT,
                      cmd->temp_pool);
   if (rv == APR_SUCCESS) {
@@ -203,6 +209,8 @@ static int set_options(rlc_options *options, const ratelimit_server_conf *conf, 
   int rv = 0;
 
   rlc_options_set_log(options, log_line, s);
+  /* The first pass has looked the name up. A restart must not end the server for want of it. */
+  rlc_options_set_allow_unresolved(options, 1);
   if (fd >= 0) {
     rlc_options_set_shm_fd(options, fd);
   }

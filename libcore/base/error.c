@@ -34,6 +34,8 @@ const char *rlc_strerror(int error) {
     return "There is no connection to the store";
   case RLC__ERR_REFUSED:
     return "The store's server answered with an error";
+  case RLC__ERR_STATE:
+    return "A key of the store holds what is no state of ours";
   case RLC__ERR_PROTOCOL:
     return "The store's server answered what no such server answers";
   default:

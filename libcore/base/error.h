@@ -13,6 +13,7 @@ typedef enum rlc__error {
   RLC__ERR_TIMEOUT = -101,      /* the deadline passed; a command may still be charged */
   RLC__ERR_UNAVAILABLE = -102,  /* no connection, or it was lost */
   RLC__ERR_REFUSED = -103,      /* the server answered with an error */
+  RLC__ERR_STATE = -105,        /* one key holds what is no state of ours; others may be well */
   RLC__ERR_PROTOCOL = -104      /* the server answered what no such server answers */
 } rlc__error;
 

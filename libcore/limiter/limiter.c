@@ -151,6 +151,15 @@ static int read_limit(const rlc_limit *limit, rlc__item *item) {
   return 0;
 }
 
+/* Of two fail policies the one that lets less through; that of the store lets through what local
+ * does, or it would have been set. */
+static rlc_fail stricter(rlc_fail a, rlc_fail b) {
+  static const int rank[] = {[RLC_FAIL_OPEN] = 0, [RLC_FAIL_DEFAULT] = 1, [RLC_FAIL_LOCAL] = 2,
+                             [RLC_FAIL_CLOSED] = 3};
+
+  return rank[a] >= rank[b] ? a : b;
+}
+
 static int read_limits(batch *b, const rlc_limit *limits, size_t n) {
   b->n = 0;
   for (size_t i = 0; i < n; ++i) {
@@ -172,6 +181,7 @@ static int read_limits(batch *b, const rlc_limit *limits, size_t n) {
       return RLC_ERR_INVALID; /* one state cannot obey two policies */
     } else {
       b->items[at].cost += item->cost;
+      b->items[at].fail = stricter(b->items[at].fail, item->fail);
     }
   }
   return 0;

@@ -280,11 +280,16 @@ static int greet(rlc__connection *c, const rlc__server *server, int64_t deadline
 
 int rlc__connection_open(rlc__connection *c, rlc__server *server, int64_t deadline_us) {
   unsigned n = (unsigned)server->addresses.n;
-  unsigned first = atomic_load_explicit(&server->first, memory_order_relaxed) % n;
-  unsigned at = first;
+  unsigned first;
+  unsigned at;
   int error = ETIMEDOUT;
   int rv;
 
+  if (n == 0) {
+    return fault(c, RLC__ERR_UNAVAILABLE, "its name could not be looked up");
+  }
+  first = atomic_load_explicit(&server->first, memory_order_relaxed) % n;
+  at = first;
   for (unsigned i = 0; i < n && c->fd < 0; ++i) {
     int64_t now = rlc__clock_monotonic_us();
 
@@ -334,16 +339,31 @@ void rlc__connection_close(rlc__connection *c) {
 
 /* --- commands ------------------------------------------------------------------------------ */
 
+/* Whether an error tells of one key only: a script that could not read its state. What stops every
+ * script (OOM, READONLY, NOPERM ...) has a code of its own before the same details. */
+static int is_about_key(const redisReply *reply) {
+  static const char *const begin[] = {"WRONGTYPE ", "ERR user_script:", "ERR Error running script"};
+
+  for (size_t i = 0; i < sizeof begin / sizeof begin[0]; ++i) {
+    if (strncmp(reply->str, begin[i], strlen(begin[i])) == 0) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
 int rlc__connection_check(rlc__connection *c, redisReply **reply) {
   char shown[200];
+  int error;
 
   if ((*reply)->type != REDIS_REPLY_ERROR) {
     return 0;
   }
+  error = is_about_key(*reply) ? RLC__ERR_STATE : RLC__ERR_REFUSED;
   rlc__printable(shown, sizeof shown, (*reply)->str, (*reply)->len);
   freeReplyObject(*reply);
   *reply = NULL;
-  return fault(c, RLC__ERR_REFUSED, "the server refused: %s", shown);
+  return fault(c, error, "the server refused: %s", shown);
 }
 
 int rlc__connection_call(rlc__connection *c, int argc, const char **argv, const size_t *len,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/breaker.h"
 
+#include <unistd.h>
+
 void rlc__breaker_init(rlc__breaker *breaker, uint32_t seed) {
   atomic_init(&breaker->open_until_us, 0);
   atomic_init(&breaker->opened_us, 0);
@@ -24,24 +26,31 @@ static int64_t jitter(rlc__breaker *breaker, int64_t span, int64_t now_us) {
   return span / 2 + (int64_t)(x % (uint32_t)(span / 2 + 1));
 }
 
-static void stay_open(rlc__breaker *breaker, int64_t now_us) {
-  unsigned backoff = atomic_load(&breaker->backoff);
+/* Until when a breaker that opens now stays open. */
+static int64_t end_of(rlc__breaker *breaker, unsigned backoff, int64_t now_us) {
   int64_t span = backoff < 8 ? RLC__BREAKER_FIRST_US << backoff : RLC__BREAKER_LONGEST_US;
 
   if (span > RLC__BREAKER_LONGEST_US) {
     span = RLC__BREAKER_LONGEST_US;
   }
-  atomic_store(&breaker->open_until_us, now_us + jitter(breaker, span, now_us));
+  return now_us + jitter(breaker, span, now_us);
 }
 
 rlc__breaker_pass rlc__breaker_ask(rlc__breaker *breaker, int64_t now_us) {
   int64_t until = atomic_load_explicit(&breaker->open_until_us, memory_order_acquire);
-  int nobody = 0;
+  int prober;
+  int self;
 
   if (until == 0) {
     return RLC__BREAKER_GO;
   }
-  if (now_us < until || !atomic_compare_exchange_strong(&breaker->probing, &nobody, 1)) {
+  if (now_us < until) {
+    return RLC__BREAKER_STOP;
+  }
+  /* Another process's id: a thread of the parent was probing at the fork, and reports to its own. */
+  self = (int)getpid();
+  prober = atomic_load(&breaker->probing);
+  if (prober == self || !atomic_compare_exchange_strong(&breaker->probing, &prober, self)) {
     return RLC__BREAKER_STOP;
   }
   return RLC__BREAKER_PROBE;
@@ -68,8 +77,8 @@ int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, int worke
     return -1;
   }
   if (pass == RLC__BREAKER_PROBE) {
-    atomic_fetch_add(&breaker->backoff, 1);
-    stay_open(breaker, now_us);
+    atomic_store(&breaker->open_until_us,
+                 end_of(breaker, atomic_fetch_add(&breaker->backoff, 1) + 1, now_us));
     atomic_store(&breaker->probing, 0);
     return 0;
   }
@@ -77,13 +86,12 @@ int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, int worke
     return 0;
   }
   /* Many callers fail at once; the one that moves it from closed opens it. */
-  if (!atomic_compare_exchange_strong(&breaker->open_until_us, &closed, now_us)) {
+  atomic_store(&breaker->opened_us, now_us);
+  if (!atomic_compare_exchange_strong(&breaker->open_until_us, &closed,
+                                      end_of(breaker, 0, now_us))) {
     return 0;
   }
-  atomic_store(&breaker->opened_us, now_us);
   atomic_fetch_add(&breaker->opened, 1);
-  atomic_store(&breaker->backoff, 0);
-  stay_open(breaker, now_us);
   return 1;
 }
 

@@ -20,7 +20,7 @@ typedef struct rlc__breaker {
   _Atomic unsigned failures;     /* in a row */
   _Atomic unsigned opened;       /* how often */
   _Atomic unsigned backoff;      /* failed probes in a row */
-  _Atomic int probing;
+  _Atomic int probing;           /* the process whose thread probes, or 0 */
   _Atomic uint32_t random;
 } rlc__breaker;
 

@@ -49,7 +49,8 @@ static void run_local(guard *g, rlc__call *call, rlc__op op, int results) {
     if (fail_of(g, &call->items[i]) == RLC_FAIL_LOCAL) {
       items[local.n] = call->items[i];
       items[local.n].policy = rlc__shares_get(g->shares, call->items[i].policy);
-      from[local.n++] = i;
+      from[local.n] = i;
+      local.n += items[local.n].policy != NULL; /* without a share it is refused */
     }
   }
   if (local.n == 0 || g->local->ops->decide(g->local, &local) != 0) {
@@ -117,8 +118,10 @@ static const char *cause(int error) {
 
 /* Tells the breaker, counts, and writes one line per change of state, not per request. */
 static void report(guard *g, rlc__breaker_pass pass, int error) {
+  /* A key whose state cannot be read is its own trouble: the store is there for the others. */
+  int answered = error == 0 || error == RLC__ERR_STATE;
   int64_t open_us;
-  int change = rlc__breaker_report(&g->breaker, pass, error == 0, rlc__clock_monotonic_us(),
+  int change = rlc__breaker_report(&g->breaker, pass, answered, rlc__clock_monotonic_us(),
                                    &open_us);
 
   if (error != 0) {

@@ -180,6 +180,26 @@ static int copy_text(const redis_store *s, const char **copy, const char *text) 
   return text == NULL || *copy != NULL ? 0 : RLC_ERR_NOMEM;
 }
 
+/* Finds out where the server is. Where that is allowed to fail, the store has no address, and each
+ * of its decisions is the fail policy's. */
+static int locate(redis_store *s, const rlc__url *url, const rlc_options *options, char *why,
+                  size_t why_size) {
+  char reason[RLC_MESSAGE_SIZE];
+  int rv;
+
+  if (url->scheme == RLC__SCHEME_REDIS_UNIX) {
+    return rlc__resolve_path(&s->server.addresses, url->path, why, why_size);
+  }
+  rv = rlc__resolve_host(&s->server.addresses, url->host, url->port, reason, sizeof reason);
+  if ((rv == RLC_ERR_URL || rv == RLC_ERR_SYSTEM) && options->set & RLC__OPT_ALLOW_UNRESOLVED) {
+    s->server.addresses.n = 0;
+    rlc__log_write(&s->log, RLC_LOG_ERROR, "RLC0302",
+                   "%s: the fail policy decides until the store is opened again", reason);
+    return 0;
+  }
+  return rv == 0 ? 0 : rlc__fail(rv, why, why_size, "%s", reason);
+}
+
 int rlc__redis_store_new(rlc__store **out, const rlc__url *url, const rlc_options *options,
                          char *why, size_t why_size) {
   redis_store *s = rlc__calloc(&options->memory, 1, sizeof *s);
@@ -193,11 +213,7 @@ int rlc__redis_store_new(rlc__store **out, const rlc__url *url, const rlc_option
   s->memory = options->memory;
   s->log = options->log;
   s->server.db = url->db;
-  if (url->scheme == RLC__SCHEME_REDIS_UNIX) {
-    rv = rlc__resolve_path(&s->server.addresses, url->path, why, why_size);
-  } else {
-    rv = rlc__resolve_host(&s->server.addresses, url->host, url->port, why, why_size);
-  }
+  rv = locate(s, url, options, why, why_size);
   if (rv != 0) {
     goto leave;
   }

@@ -215,6 +215,7 @@ static void describe(const rlc__call *call, rlc__item *item, const uint64_t *sta
 int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisReply *reply) {
   int64_t now_us;
   int64_t verdict;
+  int64_t all = 1;
   size_t at = 2;
 
   if (command->script != &rlc__script_several) {
@@ -238,6 +239,11 @@ int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisR
       return RLC__ERR_PROTOCOL;
     }
     describe(call, &call->items[i], state, now_us, verdict != 0);
+    all &= call->items[i].result.allowed;
   }
-  return at == reply->elements ? 0 : RLC__ERR_PROTOCOL;
+  /* What was not charged must not pass, nor the other way round. */
+  if (at != reply->elements || (call->op == RLC__OP_CHECK && all != verdict)) {
+    return RLC__ERR_PROTOCOL;
+  }
+  return 0;
 }

@@ -188,7 +188,8 @@ static int make_own_locks(rlc__region *region, char *why, size_t why_size) {
   if (memcmp(&unlocked, &zeroes, sizeof zeroes) != 0 ||
       madvise(locks, PAGE, MADV_WIPEONFORK) != 0) {
     return rlc__fail(RLC_ERR_UNSUPPORTED, why, why_size,
-                     "memory: needs Linux 4.14 and a C library whose free mutex is zeroes; use shm:");
+                     "memory: needs Linux 4.14 and a C library whose free mutex is zeroes; write "
+                     "shm: instead");
   }
   return 0;
 }

@@ -11,9 +11,9 @@
 #include "rlcore/rlcore.h"
 
 /*
- * The memory that a table lies in: a header, the locks, the narrow slots, the wide slots. Its size is
- * fixed when it is made. Programs that share a region trust each other: one that scribbles over it,
- * or cuts a file while others have it mapped, harms them.
+ * The memory that a table lies in: a header, the locks, the narrow slots, the wide slots. Its size
+ * is fixed when it is made. Programs that share a region trust each other: one that scribbles over
+ * it, or cuts a file while others have it mapped, harms them.
  */
 
 #if ATOMIC_LLONG_LOCK_FREE != 2
@@ -103,7 +103,8 @@ uint64_t rlc__region_slots(uint64_t slots);
 /* Returns the bytes of a region of |slots|, which rlc__region_slots returned. */
 size_t rlc__region_size(uint64_t slots);
 
-/* All that follow return 0, or a public rlc_error with a sentence in |why| and an empty |region|. */
+/* All that follow return 0, or a public rlc_error with a sentence in |why| and an empty
+ * |region|. */
 
 /* Memory of this process; a child goes on with a copy. */
 int rlc__region_new_private(rlc__region *region, uint64_t slots, char *why, size_t why_size);
@@ -111,8 +112,8 @@ int rlc__region_new_private(rlc__region *region, uint64_t slots, char *why, size
 int rlc__region_new_anonymous(rlc__region *region, uint64_t slots, char *why, size_t why_size);
 /* Makes a region in |fd|, which has rlc__region_size(|slots|) bytes, all zero. */
 int rlc__region_new_file(rlc__region *region, int fd, uint64_t slots, char *why, size_t why_size);
-/* Maps the region that is in |fd|. |slots|: as rlc__region_slots returned, or 0 for as many as there
- * are. |what| names it in messages ("the file /a/b"). */
+/* Maps the region that is in |fd|. |slots|: as rlc__region_slots returned, or 0 for as many as
+ * there are. |what| names it in messages ("the file /a/b"). */
 int rlc__region_open(rlc__region *region, int fd, uint64_t slots, const char *what, char *why,
                      size_t why_size);
 /* Puts right what an end without warning may have left: locks held by nobody who lives, and a clock

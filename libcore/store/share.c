@@ -87,7 +87,7 @@ const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole) 
       entry *fresh = entry_new(shares, whole);
 
       if (fresh == NULL) {
-        return whole;
+        return NULL;
       }
       if (atomic_compare_exchange_strong(&shares->places[at], &e, fresh)) {
         return fresh->share;
@@ -98,5 +98,5 @@ const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole) 
       return e->share;
     }
   }
-  return whole;
+  return NULL;
 }

@@ -12,9 +12,8 @@ typedef struct rlc__shares rlc__shares;
 rlc__shares *rlc__shares_new(const rlc_memory *memory, uint64_t parts);
 void rlc__shares_del(rlc__shares *shares);
 
-/* Returns the share of |whole|: |whole| itself where there is one part, where the table is full of
- * other policies, or memory runs out. The first of these is exact; the others let this machine
- * enforce the whole policy, which its fallback's bound already allows. */
+/* Returns the share of |whole|, which is |whole| itself where there is one part. NULL where the table
+ * is full of other policies or memory runs out. */
 const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole);
 
 #endif

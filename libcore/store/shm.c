@@ -224,13 +224,13 @@ static int join_file(const file *f, int fd) {
     nanosleep(&wait_step, NULL);
   }
   return rlc__fail(RLC_ERR_SYSTEM, f->why, f->why_size,
-                   "the file %s is locked by another process, which does not let go: end it, or name "
-                   "another file",
+                   "the file %s is locked by another process, which does not let go: end it, or "
+                   "name another file",
                    f->name);
 }
 
-/* Lets others take part. Another process may slip in between and put the file right once more, which
- * harms nothing: this one has not begun to use it. */
+/* Lets others take part. Another process may slip in between and put the file right once more,
+ * which harms nothing: this one has not begun to use it. */
 static int share_file(const file *f, int fd) {
   for (int i = 0; i < WAIT_STEPS; ++i) {
     if (flock(fd, LOCK_SH | LOCK_NB) == 0) {

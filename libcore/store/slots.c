@@ -8,9 +8,9 @@
 #define TAG_SET UINT64_C(1)
 #define TAG_FIXED_WINDOW UINT64_C(2)
 
-/* The longest any policy keeps a state live: 2^49 ticks of under two microseconds. What lies further
- * ahead comes from a clock that was set back by years, or from damage; it must not hold a slot for
- * ever. */
+/* The longest any policy keeps a state live: 2^49 ticks of under two microseconds. What lies
+ * further ahead comes from a clock that was set back by years, or from damage; it must not hold a
+ * slot for ever. */
 #define LONGEST_LIFE_US (INT64_C(1) << 50)
 
 #define RANK_PINNED (UINT64_C(1) << 63)

@@ -205,9 +205,18 @@ static int decide_together(batch *b) {
     }
   } while (call->op == RLC__OP_CHECK && all && !commit_all(b));
   for (size_t i = 0; !all && i < call->n; ++i) {
-    /* What a denied item has left to write is a clamp, which need not succeed. */
-    if ((b->item[i].step & (RLC__STEP_ALLOWED | RLC__STEP_CHANGED)) == RLC__STEP_CHANGED) {
-      commit(b, i);
+    work *w = &b->item[i];
+
+    if (call->op == RLC__OP_CHECK && call->items[i].cost > 0 && w->step & RLC__STEP_ALLOWED) {
+      /* It alone would pass, and is not charged. A cost that never fits leaves its clamp. */
+      memcpy(w->next, w->state, (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next);
+      if (rlc__algorithm_step(call->items[i].policy, w->next, RLC__OP_CHECK, b->now_us,
+                              UINT64_MAX) &
+          RLC__STEP_CHANGED) {
+        commit(b, i);
+      }
+    } else if ((w->step & (RLC__STEP_ALLOWED | RLC__STEP_CHANGED)) == RLC__STEP_CHANGED) {
+      commit(b, i); /* a clamp, which need not succeed */
     }
   }
   return call->op == RLC__OP_CHECK && all;

@@ -185,7 +185,7 @@ demo_shm() {
       "$(field "$head" RateLimit-Policy)" "${rest:--}"
     if { [ $n -le $quota ] && [ "$status" != 200 ]; } ||
       { [ $n -gt $quota ] && [ "$status" != 429 ]; }; then
-      die "Request $n was answered with $status, where $quota should pass and the next be refused with 429." \
+      die "Request $n was answered with $status: $quota should pass, and the next meet 429." \
         "$folder/server.log"
     fi
   done
@@ -193,7 +193,8 @@ demo_shm() {
   curl -sS --max-time 10 -D "$head" -o "$body" -H 'Accept: application/json' "$url" ||
     die "The request failed." "$folder/server.log"
   printf '\nA refused request in full, as a program sees it that asks for JSON:\n\n'
-  tr -d '\r' < "$head" | sed -n '1p; /^\(retry-after\|ratelimit.*\|content-type\):/Ip' | sed 's/^/    /'
+  tr -d '\r' < "$head" |
+    sed -n '1s/^/    /p; /^\(retry-after\|ratelimit.*\|content-type\):/Is/^/    /p'
   printf '\n'
   fold -s -w 92 "$body" | sed 's/^/    /'
   [ -z "$(tail -c 1 "$body")" ] || echo
@@ -265,7 +266,8 @@ demo_redis() {
 }
 
 [ -f "$module" ] || die "$module is missing: run ./bootstrap build first."
-[ -x "$httpd" ] || die "Apache was not found (configure says \"$httpd\"): install apache2, and configure again."
+[ -x "$httpd" ] ||
+  die "Apache was not found (configure says \"$httpd\"): install apache2, and configure again."
 folder=$(mktemp -d /tmp/ratelimit-demo.XXXXXX) || die "No folder can be made in /tmp."
 # Apache's children, and Redis' socket, are reached by another user when this one is root.
 chmod 755 "$folder"

@@ -43,8 +43,8 @@ AS_IF([test "x$with_apache" != xno], [
     ]], [[]])],
     [AC_MSG_RESULT([yes])],
     [AC_MSG_RESULT([no])
-     AC_MSG_ERROR([httpd.h in $apache_includedir cannot be used: httpd 2.4.17 or later and its APR are
-       needed; config.log says what the compiler missed])])
+     AC_MSG_ERROR([httpd.h in $apache_includedir cannot be used: httpd 2.4.17 or later and its APR
+       are needed; config.log says what the compiler missed])])
   CPPFLAGS=$rlc_saved_cppflags
   apache_summary="$APACHE_PROGRAM, modules into $APACHE_LIBEXECDIR"
 ])

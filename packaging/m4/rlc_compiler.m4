@@ -27,8 +27,8 @@ AS_IF([test "x$with_sanitizer" != x], [
   AC_MSG_CHECKING([whether $CC links with -fsanitize=$with_sanitizer])
   AC_LINK_IFELSE([AC_LANG_PROGRAM([], [])], [AC_MSG_RESULT([yes])],
     [AC_MSG_RESULT([no])
-     AC_MSG_ERROR([--with-sanitizer=$with_sanitizer: $CC cannot link that; write address,undefined or
-       thread, and install the compiler's sanitizer libraries])])
+     AC_MSG_ERROR([--with-sanitizer=$with_sanitizer: $CC cannot link that; write address,undefined
+       or thread, and install the compiler's sanitizer libraries])])
   CFLAGS=$rlc_saved_cflags
   RLC_CFLAGS="$RLC_CFLAGS $rlc_flag"
   RLC_LDFLAGS="-fsanitize=$with_sanitizer"

@@ -11,7 +11,8 @@ manual=$module/ratelimit_redis.conf
 
 # The members of "typedef struct NAME {", one a line.
 members() {
-  sed -n "/^typedef struct $1 {/,/^}/p" "$module/config.h" | sed '/^}/d' | sed -e 's,/\*.*,,' -e 's,//.*,,' |
+  sed -n "/^typedef struct $1 {/,/^}/p" "$module/config.h" |
+    sed -e '/^}/d' -e 's,/\*.*,,' -e 's,//.*,,' |
     sed -n 's/.*[ *]\([a-z_][a-z0-9_]*\)\(\[[^]]*\]\)\{0,1\};.*/\1/p'
 }
 
@@ -22,7 +23,8 @@ body() {
 
 for kind in dir server; do
   members "ratelimit_${kind}_conf" > "$scratch/members"
-  [ -s "$scratch/members" ] || complain "config.h: struct ratelimit_${kind}_conf has no members, or is not there"
+  [ -s "$scratch/members" ] ||
+    complain "config.h: struct ratelimit_${kind}_conf has no members, or is not there"
   for verb in create merge; do
     name=ratelimit_${verb}_${kind}_conf
     body "$name" > "$scratch/body"
@@ -35,14 +37,16 @@ for kind in dir server; do
   done
 done
 
-cat "$module"/*.c | sed -n 's/^ *AP_INIT_[A-Z0-9_]*("\([A-Za-z]*\)".*/\1/p' | sort > "$scratch/table"
+cat "$module"/*.c | sed -n 's/^ *AP_INIT_[A-Z0-9_]*("\([A-Za-z]*\)".*/\1/p' |
+  sort > "$scratch/table"
 [ -s "$scratch/table" ] || complain "no AP_INIT_ line was found in mod_ratelimit_redis"
 if [ -f "$manual" ]; then
-  sed -n 's/^[# ]*\(RateLimit[A-Za-z]*\)\( .*\)\{0,1\}$/\1/p' "$manual" | sort -u > "$scratch/manual"
+  sed -n 's/^[# ]*\(RateLimit[A-Za-z]*\)\( .*\)\{0,1\}$/\1/p' "$manual" |
+    sort -u > "$scratch/manual"
   while read -r directive; do
     checked "$directive"
     grep -qx "$directive" "$scratch/manual" ||
-      complain "ratelimit_redis.conf does not document $directive: give it a line that begins with its name"
+      complain "ratelimit_redis.conf does not document $directive: begin a line with its name"
   done < "$scratch/table"
   while read -r directive; do
     grep -qx "$directive" "$scratch/table" ||

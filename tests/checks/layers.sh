@@ -39,7 +39,7 @@ check_library() { # file where name
     elif [ "$(rank "$other")" -eq 0 ]; then
       complain "$2: $3 is in no folder of libcore that may be included"
     elif [ "$(rank "$other")" -gt "$(rank "$folder")" ]; then
-      complain "$2: $folder includes $3: the arrow runs back; $other may know $folder, not $folder $other"
+      complain "$2: $folder includes $3: that arrow runs back: $other stands on $folder"
     fi
     ;;
   \"*) complain "$2: $3 has no folder: write \"$folder/${3#\"}" ;;
@@ -62,7 +62,8 @@ check_outside() { # file where name
   case $3 in
   '<hiredis'* | '<openssl'*) complain "$2: $3 is the library's business: use <rlcore/rlcore.h>" ;;
   '"rlcore/rlcore.h"' | '<rlcore/rlcore.h>') ;;
-  '"'*/* | '<base/'* | '<policy/'* | '<http/'* | '<algorithm/'* | '<redis/'* | '<store/'* | '<limiter/'*)
+  '"'*/* | '<base/'* | '<policy/'* | '<http/'* | '<algorithm/'* | '<redis/'* | '<store/'* | \
+    '<limiter/'*)
     complain "$2: $3 is inside the library: use <rlcore/rlcore.h>"
     ;;
   '"config.h"')
@@ -96,7 +97,8 @@ scripts=$(sources '*.lua')
 [ -n "$scripts" ] || complain "no Lua script was found"
 for file in $scripts; do
   checked "$file"
-  if grep -nE '(^|[^A-Za-z_.])(require|dofile|loadfile|loadstring|load)[[:space:]]*\(' "$top/$file"; then
+  if grep -nE '(^|[^A-Za-z_.])(require|dofile|loadfile|loadstring|load)[[:space:]]*\(' \
+    "$top/$file"; then
     complain "$file: a script loads nothing: write the code into it"
   fi
 done

@@ -23,7 +23,8 @@ example c > "$scratch/example.c"
 if [ -s "$scratch/example.c" ]; then
   checked "the example for C"
   # shellcheck disable=SC2086 # CC may be several words
-  $compiler -std=c11 -Wall -Wextra -Werror -I"$top/libcore/include" -fsyntax-only "$scratch/example.c" ||
+  $compiler -std=c11 -Wall -Wextra -Werror -I"$top/libcore/include" -fsyntax-only \
+    "$scratch/example.c" ||
     complain "README.md: the example for C does not compile"
 fi
 
@@ -50,8 +51,7 @@ else
     for name in mpm_event authn_core authz_core authz_user unixd; do
       [ ! -f "$modules/mod_$name.so" ] || echo "LoadModule ${name}_module \"$modules/mod_$name.so\""
     done
-    sed -e "s,^LoadModule ratelimit_redis_module .*,LoadModule ratelimit_redis_module \"$module\"," \
-      "$scratch/example.conf"
+    sed "s,^\(LoadModule ratelimit_redis_module\) .*,\1 \"$module\"," "$scratch/example.conf"
   } > "$scratch/httpd.conf"
   grep -q '^LoadModule ratelimit_redis_module' "$scratch/httpd.conf" ||
     complain "README.md: the example for Apache does not load the module"

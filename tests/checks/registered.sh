@@ -10,13 +10,14 @@ for file in $(sources '*.c' | grep '^tests/unit/test_'); do
   grep -oE '^static void [a-z0-9_]+\(void \*\*' "$top/$file" | sed 's/^static void \(.*\)(.*/\1/' \
     > "$scratch/functions" || :
   # By cmocka_unit_test or a macro of the file's own, with nothing but the name and set-up in it.
-  grep -oE '[A-Za-z_]+\([a-z0-9_]+[,)]' "$top/$file" | sed 's/.*(\(.*\).$/\1/' > "$scratch/listed" || :
+  grep -oE '[A-Za-z_]+\([a-z0-9_]+[,)]' "$top/$file" | sed 's/.*(\(.*\).$/\1/' \
+    > "$scratch/listed" || :
   [ -s "$scratch/functions" ] ||
     complain "$file: no test was found: write each as static void name(void **state)"
   while read -r name; do
     checked "$file $name"
     grep -qx "$name" "$scratch/listed" ||
-      complain "$file: the test $name is not in the list that main runs: add cmocka_unit_test($name)"
+      complain "$file: the test $name is not in main's list: add cmocka_unit_test($name)"
   done < "$scratch/functions"
   # Without the linker's option a wrapper is never called, and its test passes or fails by luck.
   grep -oE '__wrap_[a-z0-9_]+' "$top/$file" | sort -u | sed 's/^__wrap_//' > "$scratch/wrapped" || :
@@ -25,12 +26,13 @@ for file in $(sources '*.c' | grep '^tests/unit/test_'); do
     checked "$file __wrap_$name"
     grep -E "^tests_unit_${program}_LDFLAGS = " "$top/tests/unit/local.mk" |
       grep -qE -e "-Wl,--wrap=$name( |\$)" ||
-      complain "$file wraps $name: add -Wl,--wrap=$name to tests_unit_${program}_LDFLAGS in local.mk"
+      complain "$file wraps $name: add -Wl,--wrap=$name to tests_unit_${program}_LDFLAGS"
   done < "$scratch/wrapped"
 done
 
 # A folder's files, or those of the folder above that names them.
-for file in $(sources '*.c' '*.h' '*.lua' '*.py' '*.sh' '*.tsv' '*.mk' '*.map' '*.md' '*.conf' '*.conf.in'); do
+for file in $(sources '*.c' '*.h' '*.lua' '*.py' '*.sh' '*.tsv' '*.mk' '*.map' '*.md' '*.conf' \
+  '*.conf.in'); do
   folder=$(dirname "$file")
   base=$(basename "$file")
   checked "$file"

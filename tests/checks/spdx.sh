@@ -7,7 +7,8 @@
 
 id='SPDX-License-Identifier: Apache-2.0'
 {
-  sources '*.c' '*.h' '*.i' '*.lua' '*.py' '*.php' '*.sh' '*.mk' '*.in' '*.map' '*.conf' 'rlc_*.m4' '*.[1-8]' |
+  sources '*.c' '*.h' '*.i' '*.lua' '*.py' '*.php' '*.sh' '*.mk' '*.in' '*.map' '*.conf' \
+    'rlc_*.m4' '*.[1-8]' |
     grep -v -e '^packaging/autoconf.h.in$' -e '^packaging/debian/'
   for file in configure.ac Makefile.am bootstrap .ci/run .clang-format .editorconfig .gitignore; do
     echo "$file"

@@ -37,7 +37,8 @@ fi
 if [ -f "$library" ]; then
   $nm -D --defined-only "$library" | sed -n 's/^[0-9a-f]* [TDBRVW] \([^@]*\).*/\1/p' |
     sort > "$scratch/library"
-  same "libcore/rlcore.map (first) and librlcore.so (second) differ" "$scratch/map" "$scratch/library"
+  same "libcore/rlcore.map (first) and librlcore.so (second) differ" "$scratch/map" \
+    "$scratch/library"
 else
   complain "$library is missing: build first (make)"
 fi
@@ -49,7 +50,7 @@ if [ -f "$archive" ]; then
   [ -s "$scratch/archive" ] || complain "$archive has no symbols"
   grep -v '^rlc_' "$scratch/archive" > "$scratch/foreign" || :
   while read -r name; do
-    complain "$name: a name of the library begins with rlc_ (public) or rlc__: rename it, or make it static"
+    complain "$name: a name of the library begins with rlc_ or rlc__: rename it, or make it static"
   done < "$scratch/foreign"
   grep -v '^rlc__' "$scratch/archive" | sort > "$scratch/plain"
   same "rlcore.h (first) and the library's names with one underscore (second) differ" \

@@ -9,6 +9,7 @@ integration_tests += \
 	%D%/test_config.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
+	%D%/test_redirects.py \
 	%D%/test_restart.py \
 	%D%/test_scopes.py
 if WITH_REDIS_SERVER
@@ -35,6 +36,7 @@ EXTRA_DIST += \
 	%D%/test_laws.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
+	%D%/test_redirects.py \
 	%D%/test_redis.py \
 	%D%/test_restart.py \
 	%D%/test_scopes.py

@@ -8,6 +8,7 @@ unit_tests += \
 	%D%/test_base \
 	%D%/test_guard \
 	%D%/test_http \
+	%D%/test_interleave \
 	%D%/test_keyname \
 	%D%/test_limiter \
 	%D%/test_module_text \
@@ -22,6 +23,7 @@ unit_tests += \
 	%D%/test_url
 if WITH_REDIS_SERVER
 unit_tests += \
+	%D%/test_mixed \
 	%D%/test_replay \
 	%D%/test_script \
 	%D%/test_vectors
@@ -30,6 +32,7 @@ endif
 check_PROGRAMS += $(unit_tests)
 
 tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
+tests_unit_test_interleave_SOURCES = %D%/test_interleave.c %D%/step_help.h
 tests_unit_test_module_text_SOURCES = \
 	%D%/test_module_text.c mod_ratelimit_redis/text.c mod_ratelimit_redis/text.h
 tests_unit_test_module_text_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
@@ -37,10 +40,11 @@ tests_unit_test_policy_SOURCES = %D%/test_policy.c %D%/failing_memory.h
 tests_unit_test_pool_SOURCES = %D%/test_pool.c %D%/fake_server.c %D%/fake_server.h
 tests_unit_test_races_SOURCES = %D%/test_races.c %D%/table_help.h
 tests_unit_test_races_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_boottime_us
-tests_unit_test_recovery_SOURCES = %D%/test_recovery.c %D%/table_help.h
+tests_unit_test_recovery_SOURCES = %D%/test_recovery.c %D%/step_help.h
 tests_unit_test_redis_store_SOURCES = \
 	%D%/test_redis_store.c %D%/failing_memory.h %D%/fake_server.c %D%/fake_server.h
 tests_unit_test_replay_SOURCES = %D%/test_replay.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_mixed_SOURCES = %D%/test_mixed.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_script_SOURCES = \
 	%D%/test_script.c %D%/fake_server.c %D%/fake_server.h %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_shm_SOURCES = %D%/test_shm.c %D%/table_help.h

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "store/slots.h"
 #include "store/store.h"
 #include "store/table.h"
 
@@ -66,6 +67,35 @@ static inline rlc__item item_of(const rlc_policy *policy, const char *key, uint6
   item.name_len = 4;
   item.cost = cost;
   return item;
+}
+
+/* A store of a region that a test can look into. */
+typedef struct open_table {
+  rlc__store base;
+  rlc__region region;
+} open_table;
+
+static inline int open_decide(rlc__store *store, rlc__call *call) {
+  return rlc__table_decide(&((open_table *)store)->region, call);
+}
+
+static inline void open_get_stats(rlc__store *store, rlc_stats *stats) {
+  rlc__slots_get_stats(&((open_table *)store)->region, stats);
+}
+
+static inline open_table *open_table_new(uint64_t slots) {
+  static const rlc__store_ops ops = {open_decide, open_get_stats, NULL, NULL};
+  open_table *table = calloc(1, sizeof *table);
+
+  assert_non_null(table);
+  table->base.ops = &ops;
+  assert_int_equal(rlc__region_new_anonymous(&table->region, slots, NULL, 0), 0);
+  return table;
+}
+
+static inline void open_table_del(open_table *table) {
+  rlc__region_del(&table->region);
+  free(table);
 }
 
 /* Runs |op| on one key and returns the result. Aborts outside of cmocka's reach too, since children

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -267,6 +268,38 @@ static void breaker_probe_test(void **state) {
   assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_GO);
 }
 
+/* A child forked while a thread of its parent probed does not wait for that thread. */
+static void breaker_after_fork_test(void **state) {
+  rlc__breaker b;
+  int64_t later = 1000 + RLC__BREAKER_LONGEST_US;
+
+  (void)state;
+  rlc__breaker_init(&b, 7);
+  fail_times(&b, RLC__BREAKER_FAILURES, 1000);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_PROBE);
+  atomic_store(&b.probing, (int)getppid()); /* as it stands in a child */
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_PROBE);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_STOP);
+}
+
+/* A key that holds what is no state degrades its own decisions; the breaker stays closed. */
+static void unreadable_key_test(void **state) {
+  fixture f;
+  rlc_stats stats = RLC_STATS_INIT;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "10/day");
+  f.inner.error = RLC__ERR_STATE;
+  for (int i = 0; i < 50; ++i) {
+    assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_FALLBACK);
+  }
+  assert_int_equal(f.inner.asked, 50);
+  f.guard->ops->get_stats(f.guard, &stats);
+  assert_int_equal(stats.store_errors, 50);
+  assert_int_equal(stats.breaker, RLC_BREAKER_CLOSED);
+  close_guard(&f);
+}
+
 /* Failed probes wait longer each time, never past the longest, and never all alike. */
 static void breaker_backs_off_test(void **state) {
   rlc__breaker b;
@@ -303,6 +336,8 @@ int main(void) {
       cmocka_unit_test(breaker_opens_test),
       cmocka_unit_test(breaker_counts_in_a_row_test),
       cmocka_unit_test(breaker_probe_test),
+      cmocka_unit_test(breaker_after_fork_test),
+      cmocka_unit_test(unreadable_key_test),
       cmocka_unit_test(breaker_backs_off_test),
   };
   return cmocka_run_group_tests_name("guard", tests, NULL, NULL);

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Two decisions in each other's way: one process is stopped after some number of instructions, another
- * decides meanwhile, the first goes on. For every such moment the outcome must be one that the two
- * decisions could have had one after the other. RLC_KILLS=500 stops at every instruction. */
+/* Two decisions in each other's way: one process is stopped after some number of instructions,
+ * another decides meanwhile, the first goes on. For every such moment the outcome must be one that
+ * the two decisions could have had one after the other. It is stopped after every write to the
+ * table, and now and then between; with RLC_KILLS=500 after every instruction. */
 
-#include "table_help.h"
-
-#include <limits.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/ptrace.h>
-
-#include "store/slots.h"
+#include "step_help.h"
 
 #define QUOTA 5u
 #define UNIT (720 * SECOND) /* in which a unit of 5/h comes back */
@@ -32,32 +26,33 @@ typedef struct scenario {
   int64_t now_us;
   action first;     /* it is stopped on its way */
   action second[2]; /* meanwhile; n 0 means there is no second one */
+  int every;        /* stop after every instruction: what was read, not written, matters */
 } scenario;
 
 /* At DAY all eight keys are live; a unit later the first has expired. */
 static const scenario scenarios[] = {
     {"insert, and charge whom it evicts", DAY + UNIT + 1, {RLC__OP_CHECK, 1, 1, {NEWCOMER}},
-     {{RLC__OP_CHECK, 1, 1, {SOONEST}}}},
+     {{RLC__OP_CHECK, 1, 1, {SOONEST}}}, 0},
     {"charge, and insert in its place", DAY + UNIT + 1, {RLC__OP_CHECK, 1, 1, {SOONEST}},
-     {{RLC__OP_CHECK, 1, 1, {NEWCOMER}}}},
+     {{RLC__OP_CHECK, 1, 1, {NEWCOMER}}}, 1},
     {"charge a live key, and insert in its place", DAY, {RLC__OP_CHECK, 2, 1, {SOONEST}},
-     {{RLC__OP_CHECK, 2, 1, {NEWCOMER}}}},
+     {{RLC__OP_CHECK, 2, 1, {NEWCOMER}}}, 0},
     {"insert the same key twice", DAY + UNIT + 1, {RLC__OP_CHECK, 3, 1, {NEWCOMER}},
-     {{RLC__OP_CHECK, 3, 1, {NEWCOMER}}}},
+     {{RLC__OP_CHECK, 3, 1, {NEWCOMER}}}, 0},
     {"insert two keys", DAY + UNIT + 1, {RLC__OP_CHECK, 1, 1, {NEWCOMER}},
-     {{RLC__OP_CHECK, 1, 1, {RIVAL}}}},
+     {{RLC__OP_CHECK, 1, 1, {RIVAL}}}, 0},
     {"charge one key twice", DAY, {RLC__OP_CHECK, 1, 1, {SECOND_KEY}},
-     {{RLC__OP_CHECK, 1, 1, {SECOND_KEY}}}},
+     {{RLC__OP_CHECK, 1, 1, {SECOND_KEY}}}, 0},
     {"refund all, and charge", DAY, {RLC__OP_REFUND, 1, 1, {SOONEST}},
-     {{RLC__OP_CHECK, 1, 1, {SOONEST}}}},
+     {{RLC__OP_CHECK, 1, 1, {SOONEST}}}, 0},
     {"charge, and refund all", DAY, {RLC__OP_CHECK, 1, 1, {SOONEST}},
-     {{RLC__OP_REFUND, 1, 1, {SOONEST}}}},
+     {{RLC__OP_REFUND, 1, 1, {SOONEST}}}, 0},
     {"charge, and refund all and insert there", DAY, {RLC__OP_CHECK, 2, 1, {SOONEST}},
-     {{RLC__OP_REFUND, 1, 1, {SOONEST}}, {RLC__OP_CHECK, 2, 1, {NEWCOMER}}}},
+     {{RLC__OP_REFUND, 1, 1, {SOONEST}}, {RLC__OP_CHECK, 2, 1, {NEWCOMER}}}, 0},
     {"charge several, and one of them", DAY, {RLC__OP_CHECK, 1, 3, {SOONEST, SECOND_KEY, OTHERS}},
-     {{RLC__OP_CHECK, 2, 1, {SECOND_KEY}}}},
+     {{RLC__OP_CHECK, 2, 1, {SECOND_KEY}}}, 0},
     {"charge several, and use one up", DAY, {RLC__OP_CHECK, 2, 3, {SOONEST, SECOND_KEY, OTHERS}},
-     {{RLC__OP_CHECK, 2, 1, {SECOND_KEY}}}},
+     {{RLC__OP_CHECK, 2, 1, {SECOND_KEY}}}, 0},
 };
 
 /* What both processes write down. */
@@ -130,32 +125,17 @@ static int tear_down(void **state) {
   return 0;
 }
 
-/* Starts the first action and stops it after |steps| instructions, or when it is done. */
-static pid_t start_first(const scenario *s, notes *n, unsigned long steps, unsigned long *taken) {
+/* Starts the first action in a child that waits to be stepped. */
+static pid_t start_first(const scenario *s, notes *n) {
   pid_t child = fork();
-  int status;
 
   assert_true(child >= 0);
   if (child == 0) {
-    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) {
-      _exit(77);
-    }
     alarm(60);
-    raise(SIGSTOP);
+    wait_for_steps();
     n->allowed[0] = (unsigned)decide(&s->first, s->now_us);
     raise(SIGSTOP);
     _exit(0);
-  }
-  assert_int_equal(waitpid(child, &status, 0), child);
-  if (!WIFSTOPPED(status)) {
-    fail_msg("this test needs ptrace, which this system refuses");
-  }
-  for (*taken = 0; *taken < steps; ++*taken) {
-    assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP) {
-      break;
-    }
   }
   return child;
 }
@@ -240,13 +220,13 @@ static void verify(const scenario *s, const notes *n, const int *before, uint64_
 
     lost += got < used[key];
     if (got > used[key]) {
-      fail_msg("%s, stopped after %lu instructions: key %d was charged %d instead of %d", s->what, at,
-               key, got, used[key]);
+      fail_msg("%s, stopped after %lu instructions: key %d was charged %d instead of %d", s->what,
+               at, key, got, used[key]);
     }
   }
   if (lost > evicted() - evicted_before) {
-    fail_msg("%s, stopped after %lu instructions: %d keys lost charges, %d were counted", s->what, at,
-             (int)lost, (int)(evicted() - evicted_before));
+    fail_msg("%s, stopped after %lu instructions: %d keys lost charges, %d were counted", s->what,
+             at, (int)lost, (int)(evicted() - evicted_before));
   }
   for (unsigned i = 0; i < RLC__WAYS; ++i) {
     for (unsigned j = 0; j < i; ++j) {
@@ -257,47 +237,48 @@ static void verify(const scenario *s, const notes *n, const int *before, uint64_
   }
 }
 
+/* Stops the first decision after |at| instructions for the second, and looks at the outcome. */
+static void interrupt_at(const scenario *s, notes *n, unsigned long at) {
+  uint64_t evicted_before;
+  int before[KEYS];
+  pid_t first;
+
+  memcpy(region.header, full, region.size);
+  memset(n, 0, sizeof *n);
+  evicted_before = evicted();
+  for (int key = 0; key < KEYS; ++key) {
+    before[key] = used_of(key, s->now_us);
+  }
+  first = start_first(s, n);
+  expect_steps(first);
+  for (unsigned long i = 0; i < at; ++i) {
+    assert_true(step(first));
+  }
+  finish(s, n, first);
+  verify(s, n, before, evicted_before, at);
+}
+
 /* Whenever one decision is interrupted by another, each charge is kept and no key is doubled. */
 static void test_interrupted_anywhere(void **state) {
-  unsigned long kills = setting("RLC_KILLS", 50);
+  unsigned long stride = 10000 / setting("RLC_KILLS", 50);
   notes *n = shared_memory(sizeof *n);
-  cpu_set_t all;
-  cpu_set_t one;
+  points *p = malloc(sizeof *p);
+  cpu_set_t all = stay_on_processor();
 
   (void)state;
-  /* Stepping is many times faster when both processes run on one processor. */
-  assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
-  CPU_ZERO(&one);
-  CPU_SET((size_t)sched_getcpu(), &one);
-  sched_setaffinity(0, sizeof one, &one);
+  assert_non_null(p);
   for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; ++i) {
     const scenario *s = &scenarios[i];
-    unsigned long total = ULONG_MAX;
-    unsigned long stride = 1;
 
-    for (unsigned long at = ULONG_MAX; at == ULONG_MAX || at < total; at += stride) {
-      unsigned long taken;
-      uint64_t evicted_before;
-      int before[KEYS];
-      pid_t first;
-
-      memcpy(region.header, full, region.size);
-      memset(n, 0, sizeof *n);
-      evicted_before = evicted();
-      for (int key = 0; key < KEYS; ++key) {
-        before[key] = used_of(key, s->now_us);
-      }
-      first = start_first(s, n, at, &taken);
-      finish(s, n, first);
-      verify(s, n, before, evicted_before, taken);
-      if (at == ULONG_MAX) { /* the first time it was not interrupted, but counted */
-        total = taken;
-        assert_true(total > 100);
-        stride = kills >= 500 ? 1 : 2 * total / kills + 1;
-      }
+    memcpy(region.header, full, region.size);
+    find_points(p, start_first(s, n), &region, s->every || stride <= 20 ? 1 : stride, NULL, NULL);
+    /* Sanitizers make many instructions of one; then some of them will do. */
+    for (size_t at = 0; at < p->n; at += stride > 20 ? p->n / 500 + 1 : 1) {
+      interrupt_at(s, n, p->at[at]);
     }
   }
-  sched_setaffinity(0, sizeof all, &all);
+  leave_processor(all);
+  free(p);
   munmap(n, sizeof *n);
 }
 

@@ -256,6 +256,28 @@ static void no_redis_test(void **state) {
   rlc_limiter_del(l);
 }
 
+/* Of the same limit twice the stricter fail policy holds, in either order. */
+static void stricter_fail_policy_test(void **state) {
+  rlc_limiter *l = open_limiter("redis+unix:///nonexistent/socket?fail=local");
+  rlc_policy *p = policy_of("p", "20/min");
+  rlc_decision d = RLC_DECISION_INIT;
+
+  (void)state;
+  for (int i = 0; i < 2; ++i) {
+    rlc_limit limits[2] = {limit_of(p, "k"), limit_of(p, "k")};
+
+    limits[i].fail = RLC_FAIL_OPEN;
+    limits[1 - i].fail = RLC_FAIL_CLOSED;
+    assert_int_equal(rlc_limiter_check(l, limits, 2, NULL, &d), RLC_DEGRADED);
+    assert_int_equal(d.source, RLC_SOURCE_FAIL_CLOSED);
+    limits[1 - i].fail = RLC_FAIL_LOCAL;
+    assert_int_equal(rlc_limiter_check(l, limits, 2, NULL, &d), RLC_DEGRADED);
+    assert_int_equal(d.source, RLC_SOURCE_FALLBACK);
+  }
+  rlc_policy_del(p);
+  rlc_limiter_del(l);
+}
+
 /* Memory that runs out at any allocation is an error code, and nothing is lost or half-made. */
 typedef struct budget {
   int left;
@@ -326,6 +348,7 @@ int main(void) {
       cmocka_unit_test(larger_structs_test),
       cmocka_unit_test(stats_test),
       cmocka_unit_test(no_redis_test),
+      cmocka_unit_test(stricter_fail_policy_test),
       cmocka_unit_test(out_of_memory_test),
   };
   return cmocka_run_group_tests_name("limiter", tests, NULL, NULL);

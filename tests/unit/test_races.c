@@ -8,8 +8,6 @@
 #include <sched.h>
 #include <time.h>
 
-#include "store/slots.h"
-
 #define PROCESSES 8
 #define THREADS 4
 #define ROUNDS 150
@@ -131,7 +129,8 @@ static void test_exact_on_fresh_keys(void **state) {
   }
 }
 
-/* Checks the key of the round together with a roomier key of each policy, in an order of one's own. */
+/* Checks the key of the round together with a roomier key of each policy, in an order of one's
+ * own. */
 static unsigned turn_several(rlc__store *store, unsigned me, unsigned round) {
   rlc__item items[POLICIES];
   rlc__call call = {RLC__OP_CHECK, items, POLICIES, 0, DAY};
@@ -163,7 +162,7 @@ static unsigned turn_several(rlc__store *store, unsigned me, unsigned round) {
 static void test_exact_for_several(void **state) {
   (void)state;
   for (policy_index = 0; policy_index < POLICIES; ++policy_index) {
-    rlc__store *store = shared_table(8192);
+    rlc__store *store = shared_table(65536);
     arena *a = race(store, turn_several);
 
     for (unsigned i = 0; i < ROUNDS; ++i) {
@@ -302,8 +301,8 @@ static unsigned turn_crowded(rlc__store *store, unsigned me, unsigned round) {
   return denied;
 }
 
-/* Everyone inserts and evicts at once: nobody is refused, every loss is counted, and no slot is lost
- * or counted twice. */
+/* Everyone inserts and evicts at once: nobody is refused, every loss is counted, and no slot is
+ * lost or counted twice. */
 static void test_crowded_table(void **state) {
   (void)state;
   for (policy_index = 0; policy_index < POLICIES; ++policy_index) {
@@ -395,8 +394,8 @@ static int64_t run_by_the_clock(clock_job *job, const char *first, const char *s
   return last_clock_us - start;
 }
 
-/* Where windows change under load, a thread that read the clock just before must not undo what others
- * have charged since: no window admits more than its quota. */
+/* Where windows change under load, a thread that read the clock just before must not undo what
+ * others have charged since: no window admits more than its quota. */
 static void test_windows_change_under_load(void **state) {
   static const char *const texts[][2] = {
       {"500/s algorithm=fixed-window", NULL},

@@ -242,6 +242,28 @@ static void unusable_test(void **state) {
   assert_non_null(strstr(why, "the host \":::\" has no address"));
 }
 
+/* Where that is allowed, a host that cannot be looked up leaves a store that answers each call, and
+ * only with an error. */
+static void unresolved_test(void **state) {
+  const rlc_memory *memory = rlc__memory_or_default(NULL);
+  rlc_policy *policy;
+  rlc__item item = {.key = "k", .key_len = 1, .name = "n", .name_len = 1, .cost = 1};
+  rlc__call asked = {RLC__OP_CHECK, &item, 1, rlc__clock_monotonic_us() + 1000000, 0};
+
+  (void)state;
+  assert_int_equal(rlc_policy_new(&policy, NULL, "1/s", NULL, NULL, 0), 0);
+  item.policy = policy;
+  assert_int_equal(rlc__url_new(&url, "redis://127.0.0.1", NULL, NULL, 0), 0);
+  rlc__free(memory, url->host);
+  url->host = rlc__strndup(memory, ":::", 3);
+  rlc_options_set_allow_unresolved(options, 1);
+  assert_int_equal(rlc__redis_store_new(&store, url, options, NULL, 0), 0);
+  assert_int_equal(store->ops->decide(store, &asked), RLC__ERR_UNAVAILABLE);
+  store->ops->del(store);
+  store = NULL;
+  rlc_policy_del(policy);
+}
+
 /* Each allocation of a store's making may fail: no store, and nothing kept. */
 static void memory_test(void **state) {
   failing_memory m = {0, 0};
@@ -291,6 +313,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(secret_test, begin, end),
       cmocka_unit_test_setup_teardown(late_test, begin, end),
       cmocka_unit_test_setup_teardown(unusable_test, begin, end),
+      cmocka_unit_test_setup_teardown(unresolved_test, begin, end),
       cmocka_unit_test_setup_teardown(memory_test, begin, end),
       cmocka_unit_test_setup_teardown(link_memory_test, begin, end),
   };

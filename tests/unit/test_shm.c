@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Opening `shm:` and `shm:/path`: handing tables on, sharing files, and refusing what is no table. */
+/* Opening `shm:` and `shm:/path`: handing tables on, sharing files, and refusing what is no
+ * table. */
 
 #include "table_help.h"
 
@@ -11,8 +12,6 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-
-#include "store/slots.h"
 
 #define NOBODY 65534
 

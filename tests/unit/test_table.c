@@ -4,8 +4,6 @@
 
 #include "table_help.h"
 
-#include "store/slots.h"
-
 static const char *const policies[] = {
     "10/min",
     "7/min burst=3",
@@ -192,7 +190,8 @@ static void test_all_or_nothing(void **state) {
   }
 }
 
-/* Items of one call never push each other out, even if there are more than a set has slots. */
+/* Items of one call do not push each other out of a full table, as long as a set has slots for all
+ * of them: eight always fit. */
 static void test_many_items_in_a_set(void **state) {
   static const char *const texts[] = {"5/h", "5/h algorithm=sliding-window"};
 
@@ -200,21 +199,21 @@ static void test_many_items_in_a_set(void **state) {
   for (size_t t = 0; t < 2; ++t) {
     rlc__store *store = shared_table(64);
     rlc_policy *policy = parse(texts[t]);
-    char keys[RLC_MAX_LIMITS][24];
+    char keys[RLC__WAYS][24];
 
     for (unsigned i = 0; i < 2000; ++i) {
       assert_true(check(store, policy, key_of(i), 1, DAY));
     }
     for (unsigned round = 0; round < 50; ++round) {
-      rlc__item items[RLC_MAX_LIMITS];
-      rlc__call call = {RLC__OP_CHECK, items, RLC_MAX_LIMITS, 0, DAY};
+      rlc__item items[RLC__WAYS];
+      rlc__call call = {RLC__OP_CHECK, items, RLC__WAYS, 0, DAY};
 
-      for (unsigned i = 0; i < RLC_MAX_LIMITS; ++i) {
+      for (unsigned i = 0; i < RLC__WAYS; ++i) {
         snprintf(keys[i], sizeof keys[i], "%u-%u", round, i);
         items[i] = item_of(policy, keys[i], 2);
       }
       assert_int_equal(store->ops->decide(store, &call), 0);
-      for (unsigned i = 0; i < RLC_MAX_LIMITS; ++i) {
+      for (unsigned i = 0; i < RLC__WAYS; ++i) {
         assert_int_equal(items[i].result.remaining, 3);
         assert_int_equal(remaining(store, policy, keys[i], DAY), 3);
       }
@@ -346,8 +345,8 @@ static rlc__place place_in(const rlc__region *region, uint64_t hash) {
   return rlc__slots_place(region, hash, RLC_TOKEN_BUCKET, 0);
 }
 
-/* A slot that a killed process left half moved is found empty by its owner, and used again by whoever
- * comes first; the other keys of the set are not touched. */
+/* A slot that a killed process left half moved is found empty by its owner, and used again by
+ * whoever comes first; the other keys of the set are not touched. */
 static void test_half_moved_slot_heals(void **state) {
   static const rlc__pins none = {{0}, 0};
   rlc__region region;
@@ -413,6 +412,34 @@ static void test_unfinished_wide_commit_is_not_seen(void **state) {
   memset(words, 0, sizeof words);
   rlc__wide_read(&region, &place, words);
   assert_int_equal(words[0] + words[1] + words[2] + words[3], 6);
+  rlc__region_del(&region);
+}
+
+/* A new wide state is written beside the old one, which stays whole until the new one is. */
+static void test_wide_state_is_kept_until_the_next_is_whole(void **state) {
+  static const rlc__pins none = {{0}, 0};
+  static const uint64_t first[RLC__STATE_WORDS] = {1, 2, 3};
+  static const uint64_t second[RLC__STATE_WORDS] = {4, 5, 6};
+  rlc__region region;
+  rlc__place place;
+  rlc__wide_set *set;
+  unsigned way = 0;
+  unsigned active;
+
+  (void)state;
+  assert_int_equal(rlc__region_new_anonymous(&region, 64, NULL, 0), 0);
+  place = rlc__slots_place(&region, 99, RLC_SLIDING_WINDOW, 1);
+  set = &region.wide[place.set];
+  rlc__wide_write(&region, &place, first, DAY + 1, DAY, &none);
+  while (atomic_load(&set->tag[way]) != place.tag) {
+    ++way;
+  }
+  active = atomic_load(&set->active[way]);
+  rlc__wide_write(&region, &place, second, DAY + 2, DAY, &none);
+  assert_memory_equal(set->state[way][active].words, first, sizeof first);
+  assert_int_equal(set->state[way][active].expiry_us, DAY + 1);
+  assert_int_equal(atomic_load(&set->active[way]), !active);
+  assert_memory_equal(set->state[way][!active].words, second, sizeof second);
   rlc__region_del(&region);
 }
 
@@ -488,6 +515,7 @@ int main(void) {
       cmocka_unit_test(test_half_moved_slot_heals),
       cmocka_unit_test(test_half_moved_key_is_fresh),
       cmocka_unit_test(test_unfinished_wide_commit_is_not_seen),
+      cmocka_unit_test(test_wide_state_is_kept_until_the_next_is_whole),
       cmocka_unit_test(test_places_are_inside),
       cmocka_unit_test(test_slots_are_rounded),
       cmocka_unit_test(test_out_of_memory),

@@ -225,7 +225,7 @@ class Oracle:
             return None
         if cost == 0 and op in ("charge", "refund"):
             op = "check"
-        each = [rate.fits(state, now, cost) for rate, state in zip(rates, states)]
+        each = [cost == 0 or rate.fits(state, now, cost) for rate, state in zip(rates, states)]
         allowed = all(each) or op in ("charge", "refund")
         pairs = list(zip(rates, states))
         if op == "charge" or op == "check" and allowed and cost > 0:

@@ -86,7 +86,10 @@ typedef int64_t rlc_clock_fn(void *user);
 
 /* --- policies ------------------------------------------------------------------------------ */
 
-/* A parsed policy: one algorithm with one or more rates. Immutable and safe to share between
+/* A limit keeps its state when its policy changes under the same name, as spec.md in libcore/algorithm
+ * says; another algorithm, or another number or order of rates, is a reset.
+ *
+ * A parsed policy: one algorithm with one or more rates. Immutable and safe to share between
  * threads. Its inside is hidden. */
 typedef struct rlc_policy rlc_policy;
 
@@ -164,6 +167,10 @@ RLC_API int rlc_options_set_secret(rlc_options *options, const void *secret, siz
  * counters outlive the limiter. The descriptor is duplicated, not owned. A descriptor that is no
  * such table, or has another size than the URL asks for, is passed over and a new table made. */
 RLC_API void rlc_options_set_shm_fd(rlc_options *options, int fd);
+/* With |allow|, a redis host whose name cannot be looked up is no error of rlc_limiter_new but a line
+ * in the log, and the fail policy decides until the limiter is made anew: for a server that restarts
+ * while the name service is away. */
+RLC_API void rlc_options_set_allow_unresolved(rlc_options *options, int allow);
 /* For tests and simulations: every decision asks |clock| for the time, in place of the store's
  * own clock. NULL takes it away. */
 RLC_API void rlc_options_set_test_clock(rlc_options *options, rlc_clock_fn *clock, void *user);
@@ -241,7 +248,8 @@ typedef struct rlc_limiter rlc_limiter;
  *     shm: and memory:          ?size=slots
  *     redis:                    ?timeout=25ms&prefix=rl&fail=local|open|closed&share=1/n
  *
- * A redis server need not be up: the first decisions go by the fail policy until it is.
+ * A redis server need not be up: the first decisions go by the fail policy until it is. Its name is
+ * looked up here, and only here.
  * |url| NULL means "shm:". |options| may be NULL and may be deleted after the call.
  *
  * Returns 0, RLC_ERR_URL, RLC_ERR_SYSTEM, RLC_ERR_FOREIGN, RLC_ERR_UNSUPPORTED or RLC_ERR_NOMEM,
@@ -256,7 +264,8 @@ RLC_API void rlc_limiter_del(rlc_limiter *limiter);
  * |n| entries or NULL, |decision| or NULL. They return 0 if the store decided, RLC_DEGRADED if
  * the fail policy did for at least one limit, or RLC_ERR_INVALID (no decision was made). */
 
-/* Charges every limit its cost if all of them allow it, and none otherwise. */
+/* Charges every limit its cost if all of them allow it, and none otherwise. The same limit twice in
+ * a call is one limit: its costs add up, and the stricter fail policy holds. */
 RLC_API int rlc_limiter_check(rlc_limiter *limiter, const rlc_limit *limits, size_t n,
                               rlc_result *results, rlc_decision *decision);
 /* Answers what check would, and charges nothing; `remaining` is what is there now. */
