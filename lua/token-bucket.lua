@@ -11,11 +11,11 @@
 -- Returns  the microseconds until the bucket is full; if denied, minus that minus 1. Where a tick
 --          is not a microsecond: the moment at which it is full, told apart likewise, and now.
 
-local call, argv, key, format = redis.call, ARGV, KEYS[1], string.format
-local plan, now, option, base = argv[1], argv[2], 'PXAT', 0
+local call, argv, key = redis.call, ARGV, KEYS[1]
+local plan, now, option = argv[1], argv[2], 'PXAT'
 local cost, capacity = struct.unpack('<dd', plan)
 if now then
-  now, option, base = now + 0, 'PX', now - 3600000000 -- real time must not expire a test's state
+  now, option = now + 0, 'PX'
 else
   local time = call('TIME')
   now = time[1] * 1000000 + time[2]
@@ -47,7 +47,10 @@ if num then
   full_us = (full - rest) / num * den + math.ceil(rest * den / num)
 end
 if write then
-  call('SET', key, format('%d', full_us), option, format('%d', (full_us - base) / 1000 + 1))
+  local text = string.format('%d', full_us)
+  -- The millisecond that it is full in: a key expires when its millisecond is over. Real time must not
+  -- expire a test's state.
+  call('SET', key, text, option, option == 'PX' and '3600000000' or string.sub(text, 1, -4))
 end
 if num then
   return {allowed and full_us or -full_us - 1, now}

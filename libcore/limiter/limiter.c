@@ -255,9 +255,8 @@ static int run(rlc_limiter *limiter, rlc__op op, const rlc_limit *limits, size_t
   if (limiter->clock != NULL) {
     call.now_us = limiter->clock(limiter->clock_user);
   }
-  rv = limiter->store->ops->decide(limiter->store, &call);
-  if (rv != 0) {
-    return rv;
+  if (limiter->store->ops->decide(limiter->store, &call) != 0) {
+    return RLC_ERR_FOREIGN; /* no guard around it: a table whose locks somebody destroyed */
   }
   for (size_t i = 0; i < b.n; ++i) {
     if (b.items[i].result.source != RLC_SOURCE_STORE) {

@@ -262,7 +262,8 @@ RLC_API void rlc_limiter_del(rlc_limiter *limiter);
 
 /* The verbs share their arguments: |limits| of |n| entries (1 to RLC_MAX_LIMITS), |results| of
  * |n| entries or NULL, |decision| or NULL. They return 0 if the store decided, RLC_DEGRADED if
- * the fail policy did for at least one limit, or RLC_ERR_INVALID (no decision was made). */
+ * the fail policy did for at least one limit, RLC_ERR_INVALID (no decision was made), or
+ * RLC_ERR_FOREIGN (a shared table was damaged beyond use; no decision was made). */
 
 /* Charges every limit its cost if all of them allow it, and none otherwise. The same limit twice in
  * a call is one limit: its costs add up, and the stricter fail policy holds. */
