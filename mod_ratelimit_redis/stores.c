@@ -193,11 +193,23 @@ static void log_line(rlc_log_level level, const char *id, const char *message, v
   ap_log_error(APLOG_MARK, levels[level], 0, s, "%s: %s", id, message);
 }
 
+/* A table too small forgets keys that still count, and so lets their clients begin anew. */
+static void tell_evictions(const server_rec *s) {
+  rlc_stats stats = RLC_STATS_INIT;
+
+  if (rlc_limiter_get_stats(the_limiter, &stats) == 0 && stats.evicted_live > 0) {
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 "RLR0009: RateLimitStore: the table of %" APR_UINT64_T_FMT " slots was full, and "
+                 "%" APR_UINT64_T_FMT " live keys gave way (evicted_live): write a larger size=",
+                 (apr_uint64_t)stats.slots, (apr_uint64_t)stats.evicted_live);
+  }
+}
+
 /* The children inherit the limiter and the cleanup. At their end threads may still be at work in
  * it, and their exit frees everything anyhow. */
-static apr_status_t drop_limiter(void *unused) {
-  (void)unused;
+static apr_status_t drop_limiter(void *server) {
   if (getpid() == owner) {
+    tell_evictions(server);
     rlc_limiter_del(the_limiter);
     the_limiter = NULL;
   }
@@ -244,7 +256,7 @@ int ratelimit_stores_open(apr_pool_t *pconf, server_rec *s) {
     return HTTP_INTERNAL_SERVER_ERROR;
   }
   owner = getpid();
-  apr_pool_cleanup_register(pconf, NULL, drop_limiter, apr_pool_cleanup_null);
+  apr_pool_cleanup_register(pconf, s, drop_limiter, apr_pool_cleanup_null);
   keep(kept, own_table ? rlc_limiter_get_shm_fd(the_limiter) : -1);
   if (strncmp(url, "memory:", 7) == 0) {
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,

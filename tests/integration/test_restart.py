@@ -31,6 +31,16 @@ def test_graceful(start, ip, mpm):
     assert httpd.get("/page.html", ip).status == 429
 
 
+# A table that is too small refuses nobody, and says so when the server restarts.
+def test_evictions_are_told(start):
+    httpd = start(conf("shm:?size=64"))
+    for i in range(400):
+        assert httpd.get("/page.html", "198.19.%d.%d" % (i // 200, i % 200 + 1)).status == 200
+    httpd.expect("RLR0009")
+    httpd.graceful()
+    assert "live keys gave way (evicted_live)" in httpd.error_log()
+
+
 # Another size is another table, and starts anew.
 def test_other_size(start, ip):
     httpd = start(conf("shm:?size=4096"))
