@@ -160,7 +160,7 @@ local function decide(i, j, rates, kind, state)
     latest = expiry
   end
   if rates > 1 and not allowed and not clamped then -- as it was: only what lies ahead is clamped
-    local size = kind == 1 and 8 or before and 12 or 8
+    local size = before and 12 or 8
     if state and #state >= j * size then
       text = string.sub(state, (j - 1) * size + 1, j * size)
     end

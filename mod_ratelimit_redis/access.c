@@ -21,14 +21,19 @@ typedef struct ratelimit_decided {
   size_t key_len;
 } ratelimit_decided;
 
+/* Whether the limit of |line| counts where one named |label| does by the key given. */
+static int same_counter(const char *label, const void *key, size_t key_len,
+                        const ratelimit_line *line, const rlc_limit *limit) {
+  return key_len == limit->key_len && memcmp(key, limit->key, key_len) == 0 &&
+         strcmp(label, line->label) == 0;
+}
+
 static int is_decided(const ratelimit_state *state, const ratelimit_line *line,
                       const rlc_limit *limit) {
   for (int i = 0; state->decided != NULL && i < state->decided->nelts; ++i) {
     const ratelimit_decided *d = &APR_ARRAY_IDX(state->decided, i, ratelimit_decided);
 
-    if (d->line == line || (strcmp(d->line->label, line->label) == 0 &&
-                            d->key_len == limit->key_len &&
-                            memcmp(d->key, limit->key, limit->key_len) == 0)) {
+    if (d->line == line || same_counter(d->line->label, d->key, d->key_len, line, limit)) {
       return 1;
     }
   }
@@ -45,15 +50,6 @@ static void note_decided(request_rec *r, ratelimit_state *state, const ratelimit
   }
 }
 
-static int same_counter(const ratelimit_batch *batch, int i, const ratelimit_line *line,
-                        const rlc_limit *limit) {
-  const rlc_limit *other = &batch->limits[i];
-
-  return other->key_len == limit->key_len &&
-         memcmp(other->key, limit->key, limit->key_len) == 0 &&
-         strcmp(batch->lines[i]->label, line->label) == 0;
-}
-
 /* By what a client can gain from it. What the store's URL says is not known here: it comes last
  * but open. */
 static rlc_fail stricter(rlc_fail a, rlc_fail b) {
@@ -68,7 +64,8 @@ static rlc_fail stricter(rlc_fail a, rlc_fail b) {
 static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const rlc_limit *limit) {
   int at = 0;
 
-  while (at < batch->n && !same_counter(batch, at, line, limit)) {
+  while (at < batch->n && !same_counter(batch->lines[at]->label, batch->limits[at].key,
+                                        batch->limits[at].key_len, line, limit)) {
     ++at;
   }
   if (at < batch->n) {
