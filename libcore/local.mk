@@ -5,7 +5,7 @@
 noinst_LTLIBRARIES += %D%/librlcore-static.la
 libcore_librlcore_static_la_CPPFLAGS = -DRLC_BUILD $(AM_CPPFLAGS)
 libcore_librlcore_static_la_CFLAGS = $(RLC_VISIBILITY_CFLAGS) $(AM_CFLAGS)
-libcore_librlcore_static_la_LIBADD = $(HIREDIS_LIBS) $(CRYPTO_LIBS)
+libcore_librlcore_static_la_LIBADD = $(HIREDIS_LIBS) $(OPENSSL_LIBS)
 libcore_librlcore_static_la_SOURCES =
 
 include libcore/include/local.mk
@@ -27,3 +27,5 @@ if WITH_VERSION_SCRIPT
 libcore_librlcore_la_LDFLAGS += -Wl,--version-script=$(srcdir)/%D%/rlcore.map
 endif
 EXTRA_DIST += %D%/rlcore.map
+
+include libcore/rlctl/local.mk

@@ -5,6 +5,7 @@ lua_scripts = \
 	%D%/fixed-window.lua \
 	%D%/several.lua \
 	%D%/sliding-window.lua \
+	%D%/token-bucket-stack.lua \
 	%D%/token-bucket.lua
 
 EXTRA_DIST += $(lua_scripts)

@@ -1,16 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Decides several limits, or stacks of rates, together: all are charged or none. Also the only
--- script that charges without asking, and that gives back.
+-- script that charges without asking, that gives back, and that takes a charge back.
 -- The arithmetic is libcore/algorithm/spec.md. The state of a limit with a single rate is that of
 -- the script for one limit; a stack's is its rates' states one behind the other, a token bucket
 -- as a little-endian double, a window as big-endian 32-bit numbers: end, count, and for a sliding
--- window the count before.
+-- window the count before. Behind a stack of buckets may stand what token-bucket-stack.lua leaves.
 --
 -- KEYS[i]  the state of limit i; no key stands twice
--- ARGV[1]  little-endian doubles: 0 to check, 1 to charge, 2 to give back; then for each limit
---          1 token bucket, 2 fixed window or 3 sliding window, how many rates, and for each rate
---          the four numbers of that algorithm's own script
+-- ARGV[1]  little-endian doubles: 0 to check, 1 to charge, 2 to give back, or 3 to take back and
+--          the microsecond at which a check has charged this; then for each limit 1 token bucket,
+--          2 fixed window or 3 sliding window, how many rates, and for each rate the four numbers
+--          of that algorithm's own script
 -- ARGV[2]  the time in microseconds, for tests; absent: the server's clock
 --
 -- Returns  1 if allowed, else 0; the time in microseconds; then for each rate, as it now is, the
@@ -28,6 +29,10 @@ end
 local now_s = math.floor(now / 1000000)
 
 local op, at = unpack('<d', plan)
+local charged
+if op == 3 then
+  charged, at = unpack('<d', plan, at)
+end
 local allowed, reply, told = true, {1, now}, 2
 local open -- looks at a limit and all after it
 
@@ -63,6 +68,14 @@ local function decide(i, j, rates, kind, state)
       value = bottom
     end
     room = bottom + most - value
+    if charged then -- no more than the refill since cannot have given back already
+      local start = charged
+      if a ~= b then
+        local rest = start % b
+        start = (start - rest) / b * a + math.floor(rest * a / b)
+      end
+      cost = (clamped or charged > now) and 0 or math.max(cost - (bottom - start), 0)
+    end
     reply[here + 1] = 0
     told = here + 1
   else
@@ -99,6 +112,9 @@ local function decide(i, j, rates, kind, state)
     end
     clamped = stop > finish
     room = room - value
+    if charged and (charged > now or charged < start * 1000000 or stop ~= finish) then
+      cost = 0 -- it was another window
+    end
     reply[here + 1], reply[here + 2], told = 0, 0, here + 2
     if before then
       reply[here + 3], told = 0, here + 3
@@ -121,7 +137,7 @@ local function decide(i, j, rates, kind, state)
     dirty = true
     if not allowed then
       cost = 0
-    elseif op == 2 then
+    elseif op >= 2 then
       value = math.max(value - cost, bottom)
     else
       value = value + math.max(math.min(cost, room), 0)

@@ -17,15 +17,15 @@ enum { EARLY = 0, LATE = 1, INSIDE = 2 };
 /* A limit that has been decided for a client's request: no redirect inside httpd meets it again. */
 typedef struct ratelimit_decided {
   const ratelimit_line *line;
-  const void *key;
-  size_t key_len;
+  rlc_limit limit;
 } ratelimit_decided;
 
-/* Whether the limit of |line| counts where one named |label| does by the key given. */
-static int same_counter(const char *label, const void *key, size_t key_len,
-                        const ratelimit_line *line, const rlc_limit *limit) {
-  return key_len == limit->key_len && memcmp(key, limit->key, key_len) == 0 &&
-         strcmp(label, line->label) == 0;
+/* Whether two lines count in one place for this request, with the limits made of them. */
+static int same_counter(const ratelimit_line *line_a, const rlc_limit *a,
+                        const ratelimit_line *line_b, const rlc_limit *b) {
+  return a->key_len == b->key_len && a->group_len == b->group_len &&
+         memcmp(a->key, b->key, a->key_len) == 0 &&
+         memcmp(a->group, b->group, a->group_len) == 0 && strcmp(line_a->label, line_b->label) == 0;
 }
 
 static int is_decided(const ratelimit_state *state, const ratelimit_line *line,
@@ -33,7 +33,7 @@ static int is_decided(const ratelimit_state *state, const ratelimit_line *line,
   for (int i = 0; state->decided != NULL && i < state->decided->nelts; ++i) {
     const ratelimit_decided *d = &APR_ARRAY_IDX(state->decided, i, ratelimit_decided);
 
-    if (d->line == line || same_counter(d->line->label, d->key, d->key_len, line, limit)) {
+    if (d->line == line || same_counter(d->line, &d->limit, line, limit)) {
       return 1;
     }
   }
@@ -46,7 +46,7 @@ static void note_decided(request_rec *r, ratelimit_state *state, const ratelimit
   }
   for (int i = 0; i < batch->n; ++i) {
     APR_ARRAY_PUSH(state->decided, ratelimit_decided) =
-        (ratelimit_decided){batch->lines[i], batch->limits[i].key, batch->limits[i].key_len};
+        (ratelimit_decided){batch->lines[i], batch->limits[i]};
   }
 }
 
@@ -59,13 +59,12 @@ static rlc_fail stricter(rlc_fail a, rlc_fail b) {
   return rank[a] >= rank[b] ? a : b;
 }
 
-/* Adds a limit. One that is there already, by another line of the same name and with the same key,
- * is charged once, at the higher cost. Returns NULL, or what makes the lines contradict. */
+/* Adds a limit. One that is there already, by another line of the same name and with the same key
+ * and group, is charged once, at the higher cost. Returns NULL, or what makes them contradict. */
 static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const rlc_limit *limit) {
   int at = 0;
 
-  while (at < batch->n && !same_counter(batch->lines[at]->label, batch->limits[at].key,
-                                        batch->limits[at].key_len, line, limit)) {
+  while (at < batch->n && !same_counter(batch->lines[at], &batch->limits[at], line, limit)) {
     ++at;
   }
   if (at < batch->n) {
@@ -85,6 +84,10 @@ static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const
   }
   if (limit->key_len > RLC_MAX_KEY) {
     return "a key longer than " APR_STRINGIFY(RLC_MAX_KEY) " bytes: write a key= that is shorter";
+  }
+  if (limit->group_len > RLC_MAX_KEY) {
+    return "a group longer than " APR_STRINGIFY(RLC_MAX_KEY)
+           " bytes: write a group= that is shorter";
   }
   batch->lines[batch->n] = line;
   batch->limits[batch->n] = *limit;

@@ -201,5 +201,5 @@ const command_rec ratelimit_commands[] = {
                   "the form of the RateLimit fields: draft-08 or off"),
     /* OR_LIMIT alone, for .htaccess, would not hold at the server's own level. */
     AP_INIT_RAW_ARGS("RateLimit", ratelimit_set_line, NULL, RSRC_CONF | ACCESS_CONF | OR_LIMIT,
-                     "a policy, and name=, key=, cost=, when= or fail= as wanted"),
+                     "a policy, and name=, key=, cost=, when=, fail= or group= as wanted"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};

@@ -18,7 +18,7 @@ int ratelimit_log_due(volatile apr_uint32_t *last) {
 }
 
 /* An expression that breaks at run time must not open a door: the line goes on to apply, by the
- * client's address, at the cost of 1. */
+ * client's address, without a group, at the cost of 1. */
 static void log_broken(request_rec *r, const ratelimit_line *line, const char *option,
                        const char *err) {
   static volatile apr_uint32_t last;
@@ -90,6 +90,22 @@ static const char *find_key(request_rec *r, const ratelimit_line *line, const ch
   return *address;
 }
 
+/* Returns "" where there is none. */
+static const char *find_group(request_rec *r, const ratelimit_line *line) {
+  const char *err = NULL;
+  const char *group;
+
+  if (line->group == NULL) {
+    return "";
+  }
+  group = ap_expr_str_exec(r, line->group, &err);
+  if (err == NULL && group != NULL) {
+    return group;
+  }
+  log_broken(r, line, "group", err != NULL ? err : "no result");
+  return "";
+}
+
 static int applies(request_rec *r, const ratelimit_line *line) {
   const char *err = NULL;
   int yes;
@@ -133,5 +149,7 @@ int ratelimit_make_limit(request_rec *r, ratelimit_line *line, const char **addr
   limit->key = key;
   limit->key_len = len;
   limit->fail = line->fail;
+  limit->group = find_group(r, line);
+  limit->group_len = strlen(limit->group);
   return 1;
 }

@@ -4,7 +4,7 @@
 
 #include "line.h"
 
-/* Makes |limit| of |line| for this request: its key, its cost. |*address| keeps the client's
+/* Makes |limit| of |line| for this request: its key, group and cost. |*address| keeps the client's
  * address as a key from one line to the next; NULL at first. Returns 1, or 0 where the line does
  * not apply: its condition is false, its key is empty, or its cost is 0. */
 int ratelimit_make_limit(request_rec *r, ratelimit_line *line, const char **address,

@@ -143,9 +143,10 @@ static const char *find_clash(apr_pool_t *pool, const ratelimit_line *line,
 
 /* --- RateLimit ----------------------------------------------------------------------------- */
 
-enum { OPT_NAME, OPT_KEY, OPT_COST, OPT_WHEN, OPT_FAIL, OPT_CHARGE, OPTIONS };
+enum { OPT_NAME, OPT_KEY, OPT_COST, OPT_WHEN, OPT_FAIL, OPT_GROUP, OPT_CHARGE, OPTIONS };
 
-static const char *const option_names[OPTIONS] = {"name", "key", "cost", "when", "fail", "charge"};
+static const char *const option_names[OPTIONS] = {"name", "key",   "cost",  "when",
+                                                  "fail", "group", "charge"};
 
 static const char *read_expr(cmd_parms *cmd, const char *option, const char *text, unsigned flags,
                              ratelimit_line *line, const ap_expr_info_t **out) {
@@ -185,6 +186,8 @@ static const char *read_option(cmd_parms *cmd, ratelimit_line *line, int option,
     return why;
   case OPT_KEY:
     return read_expr(cmd, "key", text, AP_EXPR_FLAG_STRING_RESULT, line, &line->key);
+  case OPT_GROUP:
+    return read_expr(cmd, "group", text, AP_EXPR_FLAG_STRING_RESULT, line, &line->group);
   case OPT_WHEN:
     return read_expr(cmd, "when", text, 0, line, &line->when);
   case OPT_COST:
@@ -212,8 +215,8 @@ static const char *unknown_option(cmd_parms *cmd, const ratelimit_word *word) {
 
   if (word->name == NULL) {
     return apr_psprintf(cmd->pool, "RateLimit: \"%s\" is one argument too many: write the policy "
-                        "first, in quotes if it has spaces, and then name=, key=, cost=, when= or "
-                        "fail=, with quotes around a value that has spaces",
+                        "first, in quotes if it has spaces, and then name=, key=, cost=, when=, "
+                        "fail= or group=, with quotes around a value that has spaces",
                         ap_escape_logitem(cmd->temp_pool, word->value));
   }
   if (ratelimit_find_word(of_policy, sizeof of_policy / sizeof of_policy[0], word->name) >= 0) {
@@ -222,7 +225,7 @@ static const char *unknown_option(cmd_parms *cmd, const ratelimit_word *word) {
                         word->name, word->name, ap_escape_logitem(cmd->temp_pool, word->value));
   }
   return apr_psprintf(cmd->pool, "RateLimit: there is no option %s=: write name=, key=, cost=, "
-                      "when= or fail=",
+                      "when=, fail= or group=",
                       ap_escape_logitem(cmd->temp_pool, word->name));
 }
 

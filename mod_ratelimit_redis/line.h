@@ -23,6 +23,7 @@ typedef struct ratelimit_line {
   const char *scope;           /* what goes before every key of it; NULL outside .htaccess */
   apr_size_t scope_len;
   const ap_expr_info_t *key;   /* NULL: the client's address */
+  const ap_expr_info_t *group; /* NULL: none */
   const ap_expr_info_t *cost;  /* NULL: always |fixed_cost| */
   const ap_expr_info_t *when;  /* NULL: always */
   apr_uint32_t fixed_cost;

@@ -221,8 +221,6 @@ static int set_options(rlc_options *options, const ratelimit_server_conf *conf, 
   int rv = 0;
 
   rlc_options_set_log(options, log_line, s);
-  /* The first pass has looked the name up. A restart must not end the server for want of it. */
-  rlc_options_set_allow_unresolved(options, 1);
   if (fd >= 0) {
     rlc_options_set_shm_fd(options, fd);
   }

@@ -6,6 +6,7 @@ RLC_ENV = \
 	RLC_SRCDIR='$(abs_srcdir)'; export RLC_SRCDIR; \
 	RLC_BUILDDIR='$(abs_builddir)'; export RLC_BUILDDIR; \
 	RLC_VECTORS='$(abs_srcdir)/tests/vectors'; export RLC_VECTORS; \
+	RLC_REDIS_SERVER="$${RLC_REDIS_SERVER:-$(REDIS_SERVER)}"; export RLC_REDIS_SERVER; \
 	RLC_APACHE='$(APACHE_PROGRAM)'; export RLC_APACHE; \
 	RATELIMIT_BUILD='$(abs_builddir)'; export RATELIMIT_BUILD; \
 	RATELIMIT_HTTPD='$(APACHE_PROGRAM)'; export RATELIMIT_HTTPD; \
@@ -16,7 +17,8 @@ RLC_ENV = \
 	CC='$(CC)'; export CC; \
 	NM='$(NM)'; export NM; \
 	PYTHON='$(PYTHON)'; export PYTHON; \
-	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS;
+	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
+	TSAN_OPTIONS=die_after_fork=0; export TSAN_OPTIONS;
 
 AM_TESTS_ENVIRONMENT = $(RLC_ENV)
 TEST_EXTENSIONS = .sh .py
@@ -34,8 +36,10 @@ include tests/vectors/local.mk
 include tests/integration/local.mk
 include tests/bench/local.mk
 include tests/faults/local.mk
+include tests/fuzz/local.mk
+include tests/servers/local.mk
 
-TESTS += $(unit_tests) $(check_scripts) $(integration_tests)
+TESTS += $(unit_tests) $(fuzz_tests) $(check_scripts) $(integration_tests)
 
 # What did not run must not look as if it had.
 check-local:
@@ -50,6 +54,13 @@ if !WITH_REDIS_SERVER
 endif
 
 # For ./bootstrap check, which counts what ran against it.
-list-tests:
+list-check:
 	@for test in $(TESTS); do echo "$$test"; done
-.PHONY: list-tests
+
+# The tests of what threads share and of what servers send, for a tree configured with a sanitizer.
+check-sanitized-build: $(sanitized_tests)
+check-sanitized: check-sanitized-build
+	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(sanitized_tests)'
+list-check-sanitized:
+	@for test in $(sanitized_tests); do echo "$$test"; done
+.PHONY: list-check check-sanitized-build check-sanitized list-check-sanitized

@@ -36,11 +36,29 @@ const char *rlc_strerror(int error) {
     return "The store's server answered with an error";
   case RLC__ERR_STATE:
     return "A key of the store holds what is no state of ours";
+  case RLC__ERR_PART:
+    return "There is no connection to one of the store's servers";
   case RLC__ERR_PROTOCOL:
     return "The store's server answered what no such server answers";
   default:
     return "Unknown error";
   }
+}
+
+const char *rlc_reason_text(rlc_reason reason) {
+  switch (reason) {
+  case RLC_REASON_NONE:
+    break;
+  case RLC_REASON_TIMEOUT:
+    return "no answer within the deadline";
+  case RLC_REASON_UNAVAILABLE:
+    return "no connection";
+  case RLC_REASON_REFUSED:
+    return "the server refuses commands";
+  case RLC_REASON_PROTOCOL:
+    return "the server's answers are no Redis replies";
+  }
+  return "none";
 }
 
 const char *rlc_source_name(rlc_source source) {

@@ -14,7 +14,8 @@ typedef enum rlc__error {
   RLC__ERR_UNAVAILABLE = -102,  /* no connection, or it was lost */
   RLC__ERR_REFUSED = -103,      /* the server answered with an error */
   RLC__ERR_STATE = -105,        /* one key holds what is no state of ours; others may be well */
-  RLC__ERR_PROTOCOL = -104      /* the server answered what no such server answers */
+  RLC__ERR_PROTOCOL = -104,     /* the server answered what no such server answers */
+  RLC__ERR_PART = -106          /* no connection to one of several servers; others are well */
 } rlc__error;
 
 /* Write a sentence into |why| (NULL or |size| 0: nothing), cut to fit, and return |error|. Bytes

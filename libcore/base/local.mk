@@ -6,6 +6,8 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/clock.h \
 	%D%/error.c \
 	%D%/error.h \
+	%D%/futex.c \
+	%D%/futex.h \
 	%D%/log.c \
 	%D%/log.h \
 	%D%/memory.c \
@@ -15,4 +17,6 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/siphash.c \
 	%D%/siphash.h \
 	%D%/suggest.c \
-	%D%/suggest.h
+	%D%/suggest.h \
+	%D%/waiter.c \
+	%D%/waiter.h

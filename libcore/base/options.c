@@ -93,14 +93,6 @@ int rlc_options_set_secret(rlc_options *options, const void *secret, size_t size
   return 0;
 }
 
-void rlc_options_set_allow_unresolved(rlc_options *options, int allow) {
-  if (allow) {
-    options->set |= RLC__OPT_ALLOW_UNRESOLVED;
-  } else {
-    options->set &= ~(unsigned)RLC__OPT_ALLOW_UNRESOLVED;
-  }
-}
-
 void rlc_options_set_shm_fd(rlc_options *options, int fd) {
   options->shm_fd = fd >= 0 ? fd : -1;
   if (fd >= 0) {

@@ -11,8 +11,7 @@ enum {
   RLC__OPT_FAIL = 1u << 1,
   RLC__OPT_SECRET = 1u << 2,
   RLC__OPT_SHM_FD = 1u << 3,
-  RLC__OPT_CLOCK = 1u << 4,
-  RLC__OPT_ALLOW_UNRESOLVED = 1u << 5
+  RLC__OPT_CLOCK = 1u << 4
 };
 
 struct rlc_options {

@@ -2,6 +2,10 @@
 
 # The public verbs: limits, a store, a decision.
 libcore_librlcore_static_la_SOURCES += \
+	%D%/batch.c \
+	%D%/batch.h \
 	%D%/counters.c \
 	%D%/counters.h \
-	%D%/limiter.c
+	%D%/limiter.c \
+	%D%/limiter.h \
+	%D%/queue.c

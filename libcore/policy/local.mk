@@ -2,6 +2,7 @@
 
 # Policy text into a policy. Pure.
 libcore_librlcore_static_la_SOURCES += \
+	%D%/bound.c \
 	%D%/parse.c \
 	%D%/parse.h \
 	%D%/policy.c \

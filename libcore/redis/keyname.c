@@ -148,17 +148,22 @@ char rlc__keyname_tag(rlc_algorithm algorithm, unsigned rates) {
   return rates > 1 ? (char)(tag - 'a' + 'A') : tag;
 }
 
-size_t rlc__keyname_format(const rlc__keyname *names, const char hash[RLC__KEYNAME_HASH], char tag,
-                           const char *name, size_t name_len, char buf[RLC__KEYNAME_SIZE]) {
+size_t rlc__keyname_format(const rlc__keyname *names, const char *group,
+                           const char hash[RLC__KEYNAME_HASH], char tag, const char *name,
+                           size_t name_len, char buf[RLC__KEYNAME_SIZE]) {
   char *at = buf;
 
   memcpy(at, names->prefix, names->prefix_len);
   at += names->prefix_len;
   *at++ = ':';
   *at++ = '{';
-  memcpy(at, hash, RLC__KEYNAME_HASH);
+  memcpy(at, group != NULL ? group : hash, RLC__KEYNAME_HASH);
   at += RLC__KEYNAME_HASH;
   *at++ = '}';
+  if (group != NULL) {
+    memcpy(at, hash, RLC__KEYNAME_HASH);
+    at += RLC__KEYNAME_HASH;
+  }
   *at++ = ':';
   *at++ = tag;
   memcpy(at, name, name_len);

@@ -9,11 +9,13 @@
 
 /*
  * The names of Redis keys:  <prefix>:{<hash>}:<tag><limit name>
+ * and those of a group:     <prefix>:{<hash of group>}<hash>:<tag><limit name>
  *
  * The hash is the base64url text (RFC 4648 section 5, no padding) of the first 12 bytes of
  * HMAC-SHA-256(secret, partition key), or of SHA-256(partition key) without a secret. It hides the
- * key, bounds the length of the name, and is the same in every program that shares a limit. The
- * braces make all limits of one partition key share a slot of a cluster.
+ * key, bounds the length of the name, and is the same in every program that shares a limit. A group
+ * is hashed as a key is. What stands in the braces chooses the slot of a cluster: all limits of one
+ * partition key share one, as do all of a group, and those without a group whose key is its text.
  *
  * The tag is one letter: t, f or s for token bucket, fixed window or sliding window, in upper case
  * for a policy with more than one rate, whose state has another format.
@@ -21,8 +23,8 @@
 
 #define RLC__KEYNAME_PREFIX 32
 #define RLC__KEYNAME_HASH 16
-/* "prefix:{hash}:tname" and a NUL. */
-#define RLC__KEYNAME_SIZE (RLC__KEYNAME_PREFIX + RLC__KEYNAME_HASH + RLC_MAX_NAME + 6)
+/* "prefix:{group}hash:tname" and a NUL. */
+#define RLC__KEYNAME_SIZE (RLC__KEYNAME_PREFIX + 2 * RLC__KEYNAME_HASH + RLC_MAX_NAME + 6)
 
 /* What is the same for all keys of a store, computed once. Immutable: threads share it. */
 typedef struct rlc__keyname rlc__keyname;
@@ -33,14 +35,16 @@ int rlc__keyname_new(rlc__keyname **out, const char *prefix, const void *secret,
                      size_t secret_size, const rlc_memory *memory);
 void rlc__keyname_del(rlc__keyname *names);
 
-/* Fills |hash| for |key|. |work| is any context that no other thread uses meanwhile; given again it
- * saves the making. Returns 0 or RLC_ERR_NOMEM. */
+/* Fills |hash| for |key|, a partition key or a group. |work| is any context that no other thread uses
+ * meanwhile; given again it saves the making. Returns 0 or RLC_ERR_NOMEM. */
 int rlc__keyname_hash(const rlc__keyname *names, EVP_MD_CTX *work, const void *key, size_t key_len,
                       char hash[RLC__KEYNAME_HASH]);
 /* Returns the tag letter for a policy with |rates| rates. */
 char rlc__keyname_tag(rlc_algorithm algorithm, unsigned rates);
-/* Writes the name of |name_len| <= RLC_MAX_NAME bytes, with a NUL behind it. Returns its length. */
-size_t rlc__keyname_format(const rlc__keyname *names, const char hash[RLC__KEYNAME_HASH], char tag,
-                           const char *name, size_t name_len, char buf[RLC__KEYNAME_SIZE]);
+/* Writes the Redis key's name, with a NUL behind it, and returns its length. |group| is the hash of the
+ * limit's group, or NULL; |name|, of at most RLC_MAX_NAME bytes, is the limit's. */
+size_t rlc__keyname_format(const rlc__keyname *names, const char *group,
+                           const char hash[RLC__KEYNAME_HASH], char tag, const char *name,
+                           size_t name_len, char buf[RLC__KEYNAME_SIZE]);
 
 #endif

@@ -2,18 +2,47 @@
 
 # The way to a Redis server: names, sockets, replies, scripts.
 libcore_librlcore_static_la_SOURCES += \
+	%D%/advice.c \
+	%D%/advice.h \
+	%D%/client.c \
+	%D%/client.h \
+	%D%/cluster.c \
+	%D%/cluster.h \
+	%D%/connection.c \
+	%D%/connection.h \
+	%D%/dialer.c \
+	%D%/discovery.c \
+	%D%/endpoint.c \
+	%D%/endpoint.h \
+	%D%/engine.c \
+	%D%/engine.h \
+	%D%/engine_parts.h \
 	%D%/keyname.c \
 	%D%/keyname.h \
-	%D%/pool.c \
-	%D%/pool.h \
+	%D%/lane.c \
+	%D%/lane.h \
+	%D%/lane_inside.h \
+	%D%/lane_read.c \
+	%D%/lookup.c \
+	%D%/lookup.h \
+	%D%/node.c \
+	%D%/node.h \
+	%D%/nodes.c \
+	%D%/reader.c \
+	%D%/reader.h \
+	%D%/refusal.c \
+	%D%/refusal.h \
 	%D%/resolve.c \
 	%D%/resolve.h \
-	%D%/script.c \
 	%D%/script.h \
+	%D%/sentinel.c \
+	%D%/sentinel.h \
 	%D%/socket.c \
 	%D%/socket.h \
-	%D%/transport.c \
-	%D%/transport.h
+	%D%/stream.c \
+	%D%/stream.h \
+	%D%/tls.c \
+	%D%/tls.h
 
 # The scripts' bytes and their hashes, made at build.
 nodist_libcore_librlcore_static_la_SOURCES = %D%/scripts_data.c

@@ -7,10 +7,8 @@
 #include <sys/socket.h>
 
 /*
- * Where a server is, as socket addresses. Names are looked up when a store is opened, since the
- * look-up blocks for as long as it likes and no decision may wait for it; what it found is kept for
- * the life of the store. So a name that cannot be looked up then is an error of opening, and a name
- * whose address changes later needs the store opened anew (httpd: a graceful restart).
+ * Where a server is, as socket addresses. Looking a name up blocks for as long as it likes, and no
+ * decision may wait for it: see lookup.h.
  */
 
 /* A name may have more addresses than these: the others are never tried. */

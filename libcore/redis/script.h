@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "redis/transport.h"
 #include "rlcore/rlcore.h"
 
 /* A Lua script, embedded when the library was built. */
@@ -17,6 +16,7 @@ typedef struct rlc__script {
 } rlc__script;
 
 extern const rlc__script rlc__script_token_bucket;
+extern const rlc__script rlc__script_token_bucket_stack;
 extern const rlc__script rlc__script_fixed_window;
 extern const rlc__script rlc__script_sliding_window;
 extern const rlc__script rlc__script_several;
@@ -30,15 +30,5 @@ typedef struct rlc__bytes {
   const char *at;
   size_t len;
 } rlc__bytes;
-
-/*
- * Runs |script| on |server| over |c|, which is opened if need be. The server is told the hash; one
- * that does not know it (NOSCRIPT) has run nothing, and gets the text once on the same connection.
- * Returns 0 and a reply that is no error, the caller's to free with freeReplyObject; or an
- * rlc__error with a sentence in |c|->why, and |*reply| NULL.
- */
-int rlc__script_run(rlc__connection *c, rlc__server *server, const rlc__script *script,
-                    const rlc__bytes *keys, size_t n_keys, const rlc__bytes *args, size_t n_args,
-                    int64_t deadline_us, struct redisReply **reply);
 
 #endif

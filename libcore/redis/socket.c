@@ -50,12 +50,13 @@ static int finish_connecting(int fd, int64_t deadline_us) {
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-int rlc__socket_connect(const rlc__address *address, int64_t deadline_us) {
+int rlc__socket_connect(int *out, const rlc__address *address, int64_t deadline_us) {
   const struct sockaddr *to = (const struct sockaddr *)&address->socket;
   const int on = 1;
   int error;
   int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
+  *out = fd;
   if (fd < 0) {
     return -1;
   }
@@ -79,9 +80,10 @@ int rlc__socket_connect(const rlc__address *address, int64_t deadline_us) {
     error = finish_connecting(fd, deadline_us);
   }
   if (error != 0) {
+    *out = -1;
     close(fd);
     errno = error;
     return -1;
   }
-  return fd;
+  return 0;
 }

@@ -15,7 +15,8 @@ int rlc__socket_is_past(int64_t deadline_us);
  * past the deadline. */
 int rlc__socket_wait(int fd, short events, int64_t deadline_us);
 
-/* Returns a connected, non-blocking socket; or -1 with errno, ETIMEDOUT past the deadline. */
-int rlc__socket_connect(const rlc__address *address, int64_t deadline_us);
+/* Stores a connected, non-blocking socket in |*fd|, as soon as there is one: a forked child closes
+ * it. Returns 0; or -1 with errno, ETIMEDOUT past the deadline, and -1 in |*fd|. */
+int rlc__socket_connect(int *fd, const rlc__address *address, int64_t deadline_us);
 
 #endif

@@ -7,6 +7,9 @@ void rlc__breaker_init(rlc__breaker *breaker, uint32_t seed) {
   atomic_init(&breaker->open_until_us, 0);
   atomic_init(&breaker->opened_us, 0);
   atomic_init(&breaker->failures, 0);
+  atomic_init(&breaker->timeouts, 0);
+  atomic_init(&breaker->others, 0);
+  atomic_init(&breaker->window_us, 0);
   atomic_init(&breaker->opened, 0);
   atomic_init(&breaker->backoff, 0);
   atomic_init(&breaker->probing, 0);
@@ -56,43 +59,90 @@ rlc__breaker_pass rlc__breaker_ask(rlc__breaker *breaker, int64_t now_us) {
   return RLC__BREAKER_PROBE;
 }
 
-int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, int worked, int64_t now_us,
-                        int64_t *open_us) {
+void rlc__breaker_hasten(rlc__breaker *breaker, int64_t now_us) {
+  int64_t until = atomic_load(&breaker->open_until_us);
+
+  if (until > now_us) {
+    (void)atomic_compare_exchange_strong(&breaker->open_until_us, &until, now_us);
+  }
+}
+
+void rlc__breaker_postpone(rlc__breaker *breaker) {
+  atomic_store(&breaker->probing, 0);
+}
+
+/* Counts a decision that was no time-out beside those that were. In good times this only reads. */
+static void count_other(rlc__breaker *breaker) {
+  if (atomic_load_explicit(&breaker->timeouts, memory_order_relaxed) != 0) {
+    atomic_fetch_add_explicit(&breaker->others, 1, memory_order_relaxed);
+  }
+}
+
+/* Returns whether there were too many. A count that another thread's new window loses delays the
+ * opening by one time-out. */
+static int count_timeout(rlc__breaker *breaker, int64_t now_us) {
+  unsigned timeouts;
+
+  if (atomic_load(&breaker->timeouts) == 0 ||
+      now_us - atomic_load(&breaker->window_us) > RLC__BREAKER_WINDOW_US) {
+    atomic_store(&breaker->window_us, now_us);
+    atomic_store(&breaker->others, 0);
+    atomic_store(&breaker->timeouts, 0);
+  }
+  timeouts = atomic_fetch_add(&breaker->timeouts, 1) + 1;
+  return timeouts >= RLC__BREAKER_TIMEOUTS && timeouts >= atomic_load(&breaker->others);
+}
+
+static int close_it(rlc__breaker *breaker, int64_t now_us, int64_t *open_us) {
+  *open_us = now_us - atomic_load(&breaker->opened_us);
+  atomic_store(&breaker->failures, 0);
+  atomic_store(&breaker->timeouts, 0);
+  atomic_store(&breaker->backoff, 0);
+  atomic_store(&breaker->open_until_us, 0);
+  atomic_store(&breaker->probing, 0);
+  return -1;
+}
+
+int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, rlc__breaker_outcome outcome,
+                        int64_t now_us, int64_t *open_us) {
   int64_t closed = 0;
+  int too_many = 0;
 
   *open_us = 0;
-  if (worked) {
-    if (pass != RLC__BREAKER_PROBE) {
-      /* A read first: the common case must not take the line from other threads. */
-      if (atomic_load_explicit(&breaker->failures, memory_order_relaxed) != 0) {
-        atomic_store_explicit(&breaker->failures, 0, memory_order_relaxed);
-      }
-      return 0;
-    }
-    *open_us = now_us - atomic_load(&breaker->opened_us);
-    atomic_store(&breaker->failures, 0);
-    atomic_store(&breaker->backoff, 0);
-    atomic_store(&breaker->open_until_us, 0);
-    atomic_store(&breaker->probing, 0);
-    return -1;
-  }
   if (pass == RLC__BREAKER_PROBE) {
+    if (outcome == RLC__BREAKER_WORKED) {
+      return close_it(breaker, now_us, open_us);
+    }
     atomic_store(&breaker->open_until_us,
                  end_of(breaker, atomic_fetch_add(&breaker->backoff, 1) + 1, now_us));
     atomic_store(&breaker->probing, 0);
     return 0;
   }
-  if (atomic_fetch_add(&breaker->failures, 1) + 1 < RLC__BREAKER_FAILURES) {
+  if (outcome == RLC__BREAKER_TIMED_OUT) {
+    too_many = count_timeout(breaker, now_us);
+  } else {
+    count_other(breaker);
+  }
+  if (outcome == RLC__BREAKER_WORKED) {
+    /* A read first: the common case must not take the line from other threads. */
+    if (atomic_load_explicit(&breaker->failures, memory_order_relaxed) != 0) {
+      atomic_store_explicit(&breaker->failures, 0, memory_order_relaxed);
+    }
+    return 0;
+  }
+  if (atomic_fetch_add(&breaker->failures, 1) + 1 >= RLC__BREAKER_FAILURES) {
+    too_many = 0;
+  } else if (!too_many) {
     return 0;
   }
   /* Many callers fail at once; the one that moves it from closed opens it. */
-  atomic_store(&breaker->opened_us, now_us);
   if (!atomic_compare_exchange_strong(&breaker->open_until_us, &closed,
                                       end_of(breaker, 0, now_us))) {
     return 0;
   }
+  atomic_store(&breaker->opened_us, now_us);
   atomic_fetch_add(&breaker->opened, 1);
-  return 1;
+  return too_many ? 2 : 1;
 }
 
 rlc_breaker rlc__breaker_state(const rlc__breaker *breaker) {

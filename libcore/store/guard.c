@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,8 +16,7 @@
 
 /* Counts of all processes, in memory that they share. */
 typedef struct tally {
-  _Atomic uint64_t errors;
-  _Atomic uint64_t timeouts;
+  _Atomic uint64_t errors[RLC_REASON_PROTOCOL + 1]; /* by rlc_reason; of unreadable keys at NONE */
   _Atomic uint64_t opened;
 } tally;
 
@@ -32,7 +32,16 @@ typedef struct guard {
   tally *tally;
   rlc_fail fail;
   rlc__breaker breaker;
+  _Atomic uint32_t news; /* the inner store's, when it failed last */
+  _Atomic int reason; /* an rlc_reason: why the breaker opened last, in this process */
 } guard;
+
+/* A decision under way in the inner store. */
+typedef struct pending {
+  rlc__call *call;
+  void *inner;
+  rlc__breaker_pass pass;
+} pending;
 
 static rlc_fail fail_of(const guard *g, const rlc__item *item) {
   return item->fail == RLC_FAIL_DEFAULT ? g->fail : item->fail;
@@ -103,39 +112,66 @@ static const char *fail_name(rlc_fail fail) {
   return "local";
 }
 
-static const char *cause(int error) {
+static rlc_reason reason_of(int error) {
   switch (error) {
   case RLC__ERR_TIMEOUT:
-    return "no answer within the deadline";
+    return RLC_REASON_TIMEOUT;
   case RLC__ERR_REFUSED:
-    return "the server refuses commands";
+    return RLC_REASON_REFUSED;
   case RLC__ERR_PROTOCOL:
-    return "the server's answers are no Redis replies";
+    return RLC_REASON_PROTOCOL;
+  case RLC__ERR_STATE:
+    return RLC_REASON_NONE; /* one key's own trouble */
   default:
-    return "no connection";
+    return RLC_REASON_UNAVAILABLE;
   }
+}
+
+static rlc__breaker_outcome outcome_of(int error) {
+  switch (error) {
+  case 0:
+  case RLC__ERR_STATE: /* the store is there for the other keys */
+  case RLC__ERR_PART:  /* the same; and who knows that there is no connection does not wait */
+    return RLC__BREAKER_WORKED;
+  case RLC__ERR_TIMEOUT:
+    return RLC__BREAKER_TIMED_OUT;
+  default:
+    return RLC__BREAKER_FAILED;
+  }
+}
+
+static uint32_t news_of(guard *g) {
+  return g->inner->ops->news != NULL ? g->inner->ops->news(g->inner) : 0;
 }
 
 /* Tells the breaker, counts, and writes one line per change of state, not per request. */
 static void report(guard *g, rlc__breaker_pass pass, int error) {
-  /* A key whose state cannot be read is its own trouble: the store is there for the others. */
-  int answered = error == 0 || error == RLC__ERR_STATE;
+  rlc_reason reason = reason_of(error);
   int64_t open_us;
-  int change = rlc__breaker_report(&g->breaker, pass, answered, rlc__clock_monotonic_us(),
+  int change = rlc__breaker_report(&g->breaker, pass, outcome_of(error), rlc__clock_monotonic_us(),
                                    &open_us);
 
   if (error != 0) {
-    atomic_fetch_add_explicit(&g->tally->errors, 1, memory_order_relaxed);
-    if (error == RLC__ERR_TIMEOUT) {
-      atomic_fetch_add_explicit(&g->tally->timeouts, 1, memory_order_relaxed);
-    }
+    atomic_fetch_add_explicit(&g->tally->errors[reason], 1, memory_order_relaxed);
   }
   if (change > 0) {
+    atomic_store(&g->news, news_of(g));
     atomic_fetch_add_explicit(&g->tally->opened, 1, memory_order_relaxed);
+    atomic_store(&g->reason, (int)reason);
+  }
+  if (change > 0) {
+    char what[96];
+
+    if (change == 1) {
+      snprintf(what, sizeof what, "the store failed %u times in a row (%s)", RLC__BREAKER_FAILURES,
+               rlc_reason_text(reason));
+    } else {
+      snprintf(what, sizeof what,
+               "the store was late for %u decisions within a second, half of all or more",
+               RLC__BREAKER_TIMEOUTS);
+    }
     rlc__log_write(&g->log, RLC_LOG_ERROR, "RLC0101",
-                   "the store failed %u times in a row (%s): fail policy %s decides until it "
-                   "answers again",
-                   RLC__BREAKER_FAILURES, cause(error), fail_name(g->fail));
+                   "%s: fail policy %s decides until it answers again", what, fail_name(g->fail));
   } else if (change < 0) {
     rlc__log_write(&g->log, RLC_LOG_WARNING, "RLC0102",
                    "the store answers again after %lld ms: it decides",
@@ -143,19 +179,47 @@ static void report(guard *g, rlc__breaker_pass pass, int error) {
   }
 }
 
-static int guard_decide(rlc__store *store, rlc__call *call) {
-  guard *g = (guard *)store;
-  rlc__breaker_pass pass = rlc__breaker_ask(&g->breaker, rlc__clock_monotonic_us());
-  int error = RLC__ERR_UNAVAILABLE;
+/* Whether the inner store is asked. While the breaker is open the store finds out in the background
+ * whether it is worth while, and then one decision proves it. */
+static rlc__breaker_pass ask_breaker(guard *g) {
+  int64_t now = rlc__clock_monotonic_us();
+  rlc__breaker_pass pass = rlc__breaker_ask(&g->breaker, now);
+  uint32_t news;
+  int64_t open_us;
+  int answer;
+
+  if (pass == RLC__BREAKER_STOP) {
+    news = news_of(g);
+    if (atomic_exchange(&g->news, news) == news) {
+      return pass;
+    }
+    rlc__breaker_hasten(&g->breaker, now);
+    return rlc__breaker_ask(&g->breaker, now);
+  }
+  if (pass != RLC__BREAKER_PROBE || g->inner->ops->probe == NULL) {
+    return pass;
+  }
+  answer = g->inner->ops->probe(g->inner);
+  if (answer > 0) {
+    return pass;
+  }
+  if (answer < 0) {
+    (void)rlc__breaker_report(&g->breaker, pass, RLC__BREAKER_FAILED, rlc__clock_monotonic_us(),
+                              &open_us);
+  } else {
+    rlc__breaker_postpone(&g->breaker);
+  }
+  return RLC__BREAKER_STOP;
+}
+
+/* What follows the inner store's answer. */
+static void settle(guard *g, rlc__call *call, rlc__breaker_pass pass, int error) {
   int allowed = 1;
 
-  if (pass != RLC__BREAKER_STOP) {
-    error = g->inner->ops->decide(g->inner, call);
-    report(g, pass, error);
-  }
+  report(g, pass, error);
   if (error != 0) {
     fall_back(g, call);
-    return 0;
+    return;
   }
   for (size_t i = 0; i < call->n; ++i) {
     allowed &= call->items[i].result.allowed;
@@ -165,16 +229,93 @@ static int guard_decide(rlc__store *store, rlc__call *call) {
   } else if (call->op != RLC__OP_CHECK && call->op != RLC__OP_PEEK) {
     run_local(g, call, call->op, 0);
   }
+}
+
+static int guard_decide(rlc__store *store, rlc__call *call) {
+  guard *g = (guard *)store;
+  rlc__breaker_pass pass = ask_breaker(g);
+
+  if (pass == RLC__BREAKER_STOP) {
+    fall_back(g, call);
+  } else {
+    settle(g, call, pass, g->inner->ops->decide(g->inner, call));
+  }
   return 0;
+}
+
+static int guard_submit(rlc__store *store, rlc__call *call, rlc__waiter *waiter, void **out) {
+  guard *g = (guard *)store;
+  rlc__breaker_pass pass;
+  pending *p;
+  int rv;
+
+  *out = NULL;
+  if (g->inner->ops->submit == NULL) {
+    return guard_decide(store, call);
+  }
+  pass = ask_breaker(g);
+  if (pass == RLC__BREAKER_STOP) {
+    fall_back(g, call);
+    return 0;
+  }
+  p = rlc__calloc(&g->memory, 1, sizeof *p);
+  rv = p != NULL ? g->inner->ops->submit(g->inner, call, waiter, &p->inner) : RLC__ERR_UNAVAILABLE;
+  if (rv == RLC_PENDING) {
+    p->call = call;
+    p->pass = pass;
+    *out = p;
+    return rv;
+  }
+  rlc__free(&g->memory, p);
+  settle(g, call, pass, rv);
+  return 0;
+}
+
+static int guard_advance(rlc__store *store, void *user) {
+  guard *g = (guard *)store;
+  pending *p = user;
+  int rv = g->inner->ops->advance(g->inner, p->inner);
+
+  if (rv == RLC_PENDING) {
+    return rv;
+  }
+  settle(g, p->call, p->pass, rv);
+  rlc__free(&g->memory, p);
+  return 0;
+}
+
+static void guard_abandon(rlc__store *store, void *user) {
+  guard *g = (guard *)store;
+  pending *p = user;
+
+  g->inner->ops->abandon(g->inner, p->inner);
+  /* Of a prober that leaves nothing is known: the next probes. */
+  if (p->pass == RLC__BREAKER_PROBE) {
+    rlc__breaker_postpone(&g->breaker);
+  }
+  rlc__free(&g->memory, p);
+}
+
+static void guard_unwatch(rlc__store *store, const rlc__waiter *waiter) {
+  guard *g = (guard *)store;
+
+  if (g->inner->ops->unwatch != NULL) {
+    g->inner->ops->unwatch(g->inner, waiter);
+  }
 }
 
 static void guard_get_stats(rlc__store *store, rlc_stats *stats) {
   guard *g = (guard *)store;
 
-  stats->store_errors += atomic_load(&g->tally->errors);
-  stats->store_timeouts += atomic_load(&g->tally->timeouts);
+  for (int i = 0; i <= RLC_REASON_PROTOCOL; ++i) {
+    stats->store_errors += atomic_load(&g->tally->errors[i]);
+  }
+  stats->store_timeouts += atomic_load(&g->tally->errors[RLC_REASON_TIMEOUT]);
+  stats->store_unavailable += atomic_load(&g->tally->errors[RLC_REASON_UNAVAILABLE]);
+  stats->store_refused += atomic_load(&g->tally->errors[RLC_REASON_REFUSED]);
   stats->breaker_opened += atomic_load(&g->tally->opened);
   stats->breaker = rlc__breaker_state(&g->breaker);
+  stats->breaker_reason = (rlc_reason)atomic_load(&g->reason);
   if (g->inner->ops->get_stats != NULL) {
     g->inner->ops->get_stats(g->inner, stats);
   }
@@ -197,7 +338,13 @@ static void guard_del(rlc__store *store) {
   rlc__free(&memory, g);
 }
 
-static const rlc__store_ops guard_ops = {guard_decide, guard_get_stats, NULL, guard_del};
+static const rlc__store_ops guard_ops = {.decide = guard_decide,
+                                         .submit = guard_submit,
+                                         .advance = guard_advance,
+                                         .abandon = guard_abandon,
+                                         .unwatch = guard_unwatch,
+                                         .get_stats = guard_get_stats,
+                                         .del = guard_del};
 
 static rlc_fail chosen_fail(const rlc__url *url, const rlc_options *options) {
   rlc_fail fail = RLC_FAIL_DEFAULT;

@@ -7,6 +7,7 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/guard.c \
 	%D%/memory.c \
 	%D%/redis.c \
+	%D%/redis_acl.c \
 	%D%/redis_codec.c \
 	%D%/redis_codec.h \
 	%D%/region.c \
@@ -22,4 +23,5 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/url.c \
 	%D%/url.h \
 	%D%/url_option.c \
-	%D%/url_option.h
+	%D%/url_parser.h \
+	%D%/url_server.c

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <hiredis/hiredis.h>
+#include <openssl/evp.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "redis/client.h"
+#include "redis/cluster.h"
 #include "redis/keyname.h"
-#include "redis/pool.h"
-#include "redis/script.h"
+#include "redis/tls.h"
 #include "store/redis_codec.h"
 #include "store/store.h"
 
-/* More threads than this may decide at once; what they leave beyond it is closed. */
-#define IDLE_MOST 64
+#define DEFAULT_CONNECTIONS 8u
 /* One failure in so long is a warning, the others are for who debugs. */
 #define QUIET_US INT64_C(10000000)
 
@@ -21,97 +22,42 @@ typedef struct redis_store {
   rlc__store base;
   rlc_memory memory;
   rlc__log log;
-  rlc__server server; /* its strings are ours */
-  rlc__pool *pool;
+  rlc__client *client;
   rlc__keyname *names;
   _Atomic int64_t quiet_until_us;
 } redis_store;
 
-/* The names of a call's keys. */
-typedef struct key_list {
-  char text[RLC_MAX_LIMITS][RLC__KEYNAME_SIZE];
-  rlc__bytes key[RLC_MAX_LIMITS];
-} key_list;
-
-static int same_key(const rlc__item *a, const rlc__item *b) {
-  return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
-}
-
-/* Names the state of each item. Returns 0, or RLC__ERR_UNAVAILABLE with a sentence in `why`. */
-static int name_keys(const redis_store *s, rlc__link *link, const rlc__call *call,
-                     key_list *keys) {
-  char hash[RLC__KEYNAME_HASH];
-
-  for (size_t i = 0; i < call->n; ++i) {
-    const rlc__item *item = &call->items[i];
-
-    /* Several limits on one key are the rule: its hash is computed once. */
-    if ((i == 0 || !same_key(item, item - 1)) &&
-        rlc__keyname_hash(s->names, link->hash, item->key, item->key_len, hash) != 0) {
-      return rlc__fail(RLC__ERR_UNAVAILABLE, link->connection.why, sizeof link->connection.why,
-                       "out of memory");
-    }
-    keys->key[i].at = keys->text[i];
-    keys->key[i].len = rlc__keyname_format(
-        s->names, hash, rlc__keyname_tag(item->policy->algorithm, item->policy->rates), item->name,
-        item->name_len, keys->text[i]);
-  }
-  return 0;
-}
-
-/* Closes the connection of a server that makes no sense. Its bytes may belong to anything. */
-static int misfit(rlc__connection *c, const char *what) {
-  rlc__connection_close(c);
-  return rlc__fail(RLC__ERR_PROTOCOL, c->why, sizeof c->why,
-                   "the server's answer to %s does not have the form that this library expects",
-                   what);
-}
-
-static int run_script(redis_store *s, rlc__connection *c, rlc__call *call, const key_list *keys) {
+/* What one command decides: in a cluster the items of one slot, else all of a call's. */
+typedef struct part {
+  rlc__call call;
+  const rlc__bytes *keys;
   rlc__command command;
   rlc__bytes args[RLC__SCRIPT_ARGS];
-  redisReply *reply;
+  rlc__request request;
+} part;
+
+/* A decision under way: arrays for as many limits as the call has, in the memory behind it. */
+typedef struct work {
+  rlc__call *call;
+  rlc__waiter *waiter; /* NULL: a thread waits */
+  part *part;
+  rlc__item *item;     /* copies, part by part */
+  rlc__bytes *key;     /* theirs */
+  size_t *source;      /* which of the call's items they are */
+  unsigned *slot;      /* of the call's items */
+  char (*text)[RLC__KEYNAME_SIZE]; /* the names of the keys */
+  unsigned char *arg;  /* where the next argument is packed */
+  size_t n;            /* parts */
+  unsigned under_way;  /* a bit for each part whose command is */
+  int taking_back;
   int rv;
+} work;
 
-  rlc__codec_encode(call, &command);
-  args[0] = (rlc__bytes){(const char *)command.arg, command.arg_len};
-  args[1] = (rlc__bytes){command.now, command.now_len};
-  rv = rlc__script_run(c, &s->server, command.script, keys->key, call->n, args,
-                       command.now_len > 0 ? 2 : 1, call->deadline_us, &reply);
-  if (rv == 0 && rlc__codec_decode(&command, call, reply) != 0) {
-    rv = misfit(c, command.script->name);
-  }
-  freeReplyObject(reply);
-  return rv;
-}
-
-static int forget(redis_store *s, rlc__connection *c, rlc__call *call, const key_list *keys) {
-  static const uint64_t empty[RLC__STATE_WORDS];
-  const char *argv[1 + RLC_MAX_LIMITS] = {"DEL"};
-  size_t len[1 + RLC_MAX_LIMITS] = {3};
-  redisReply *reply;
-  int rv;
-
-  for (size_t i = 0; i < call->n; ++i) {
-    argv[1 + i] = keys->key[i].at;
-    len[1 + i] = keys->key[i].len;
-  }
-  rv = rlc__connection_ask(c, &s->server, 1 + (int)call->n, argv, len, call->deadline_us, &reply);
-  if (rv == 0) {
-    rv = rlc__connection_check(c, &reply);
-  }
-  if (rv == 0 && reply->type != REDIS_REPLY_INTEGER) {
-    rv = misfit(c, "DEL");
-  }
-  freeReplyObject(reply);
-  for (size_t i = 0; rv == 0 && i < call->n; ++i) {
-    rlc__item *item = &call->items[i];
-
-    rlc__algorithm_describe(item->policy, empty, call->now_us, 0, 1, &item->result);
-    item->result.source = RLC_SOURCE_STORE;
-  }
-  return rv;
-}
+/* The most bytes of a work and its arrays, for |n| limits. Take-backs are packed behind the checks. */
+#define WORK_SIZE(n)                                                                          \
+  (sizeof(work) + (n) * (sizeof(part) + sizeof(rlc__item) + sizeof(rlc__bytes) +              \
+                         sizeof(size_t) + sizeof(unsigned) + RLC__KEYNAME_SIZE +              \
+                         2 * RLC__CODEC_ARG_SIZE / RLC_MAX_LIMITS))
 
 /* The guard tells of the store's coming and going; what the server said is told here, seldom. */
 static void tell(redis_store *s, const char *why) {
@@ -121,88 +67,403 @@ static void tell(redis_store *s, const char *why) {
                                   &s->quiet_until_us, &quiet, now + QUIET_US,
                                   memory_order_relaxed, memory_order_relaxed);
 
-  rlc__log_write(&s->log, first ? RLC_LOG_WARNING : RLC_LOG_DEBUG, "RLC0301", "redis at %s: %s",
-                 s->server.addresses.name, why);
+  rlc__log_write(&s->log, first ? RLC_LOG_WARNING : RLC_LOG_DEBUG, "RLC0301", "%s", why);
+}
+
+/* --- names and parts ----------------------------------------------------------------------- */
+
+static int same_key(const rlc__item *a, const rlc__item *b) {
+  return a->key_len == b->key_len && memcmp(a->key, b->key, a->key_len) == 0;
+}
+
+static int same_group(const rlc__item *a, const rlc__item *b) {
+  return a->group_len == b->group_len &&
+         (a->group_len == 0 || memcmp(a->group, b->group, a->group_len) == 0);
+}
+
+/* Lays the arrays of |w| out, by falling alignment. */
+static void lay_out(work *w, rlc__call *call, rlc__waiter *waiter) {
+  memset(w, 0, sizeof *w);
+  w->call = call;
+  w->waiter = waiter;
+  w->part = (part *)(w + 1);
+  w->item = (rlc__item *)(w->part + call->n);
+  w->key = (rlc__bytes *)(w->item + call->n);
+  w->source = (size_t *)(w->key + call->n);
+  w->slot = (unsigned *)(w->source + call->n);
+  w->text = (char(*)[RLC__KEYNAME_SIZE])(w->slot + call->n);
+  w->arg = (unsigned char *)(w->text + call->n);
+}
+
+/* Names the state of each item, and finds its slot. Returns 0 or RLC__ERR_UNAVAILABLE. */
+static int name_keys(const redis_store *s, work *w, rlc__bytes *key) {
+  const rlc__call *call = w->call;
+  int in_cluster = rlc__client_is_cluster(s->client);
+  EVP_MD_CTX *digest = EVP_MD_CTX_new();
+  char group[RLC__KEYNAME_HASH];
+  char hash[RLC__KEYNAME_HASH];
+  int rv = digest != NULL ? 0 : RLC_ERR_NOMEM;
+
+  for (size_t i = 0; rv == 0 && i < call->n; ++i) {
+    const rlc__item *item = &call->items[i];
+
+    /* Several limits on one key, or in one group, are the rule: a hash is computed once. */
+    if (item->group_len > 0 && (i == 0 || !same_group(item, item - 1))) {
+      rv = rlc__keyname_hash(s->names, digest, item->group, item->group_len, group);
+    }
+    if (rv == 0 && (i == 0 || !same_key(item, item - 1))) {
+      rv = rlc__keyname_hash(s->names, digest, item->key, item->key_len, hash);
+    }
+    if (rv != 0) {
+      break;
+    }
+    key[i].at = w->text[i];
+    key[i].len = rlc__keyname_format(
+        s->names, item->group_len > 0 ? group : NULL, hash,
+        rlc__keyname_tag(item->policy->algorithm, item->policy->rates), item->name, item->name_len,
+        w->text[i]);
+    w->slot[i] = in_cluster ? rlc__cluster_slot(key[i].at, key[i].len) : 0;
+  }
+  EVP_MD_CTX_free(digest);
+  return rv == 0 ? 0 : RLC__ERR_UNAVAILABLE;
+}
+
+/* Groups the items by slot: parts, and items in a part, stand in the order of the call. */
+static void group(work *w, const rlc__bytes *key) {
+  const rlc__call *call = w->call;
+  unsigned taken = 0;
+  size_t to = 0;
+
+  for (size_t i = 0; i < call->n; ++i) {
+    part *p = &w->part[w->n];
+
+    if (taken & 1u << i) {
+      continue;
+    }
+    p->call = (rlc__call){call->op, &w->item[to], 0, call->deadline_us, call->now_us};
+    p->keys = &w->key[to];
+    for (size_t j = i; j < call->n; ++j) {
+      if (w->slot[j] == w->slot[i]) {
+        taken |= 1u << j;
+        w->item[to] = call->items[j];
+        w->key[to] = key[j];
+        w->source[to++] = j;
+        ++p->call.n;
+      }
+    }
+    ++w->n;
+  }
+}
+
+/* --- commands ------------------------------------------------------------------------------ */
+
+/* Starts the command of part |i|; |script| NULL: a DEL. Something must `end` the request. */
+static void begin(const redis_store *s, work *w, size_t i, const rlc__script *script) {
+  part *p = &w->part[i];
+  rlc__request *r = &p->request;
+
+  memset(r, 0, sizeof *r);
+  r->script = script;
+  r->command = script == NULL ? "DEL" : NULL;
+  r->keys = p->keys;
+  r->n_keys = p->call.n;
+  if (script != NULL) {
+    p->args[0] = (rlc__bytes){(const char *)p->command.arg, p->command.arg_len};
+    p->args[1] = (rlc__bytes){p->command.now, p->command.now_len};
+    r->args = p->args;
+    r->n_args = p->command.now_len > 0 ? 2 : 1;
+    w->arg += p->command.arg_len;
+  }
+  r->deadline_us = p->call.deadline_us;
+  r->waiter = w->waiter;
+  w->under_way |= 1u << i;
+  (void)rlc__client_begin(s->client, r);
+}
+
+/* Starts all parts at once. */
+static void begin_all(const redis_store *s, work *w) {
+  for (size_t i = 0; i < w->n; ++i) {
+    part *p = &w->part[i];
+
+    if (p->call.op == RLC__OP_RESET) {
+      begin(s, w, i, NULL);
+    } else {
+      rlc__codec_encode(&p->call, p->call.op == RLC__OP_CHECK && w->n > 1, w->arg, &p->command);
+      begin(s, w, i, p->command.script);
+    }
+  }
+}
+
+/* Waits for what is under way; with a waiter only looks. Returns 0 once all is done, or RLC_PENDING. */
+static int await(const redis_store *s, work *w) {
+  for (size_t i = 0; i < w->n; ++i) {
+    if (!(w->under_way & 1u << i)) {
+      continue;
+    }
+    if (w->waiter == NULL) {
+      rlc__client_wait(s->client, &w->part[i].request);
+    } else if (rlc__client_poll(s->client, &w->part[i].request) == RLC_PENDING) {
+      continue;
+    }
+    w->under_way &= ~(1u << i);
+  }
+  return w->under_way == 0 ? 0 : RLC_PENDING;
+}
+
+/* A server's answer that makes no sense. */
+static void misfit(const redis_store *s, part *p, const char *what) {
+  p->request.error = rlc__fail(
+      RLC__ERR_PROTOCOL, p->request.why, sizeof p->request.why,
+      "redis at %s: the answer to %s does not have the form that this library expects",
+      rlc__client_name(s->client), what);
+}
+
+static void read_reset(const redis_store *s, part *p) {
+  static const uint64_t empty[RLC__STATE_WORDS];
+
+  if (p->request.reply->type != REDIS_REPLY_INTEGER) {
+    misfit(s, p, "DEL");
+    return;
+  }
+  for (size_t i = 0; i < p->call.n; ++i) {
+    rlc__item *item = &p->call.items[i];
+
+    rlc__algorithm_describe(item->policy, empty, p->call.now_us, 0, 1, &item->result);
+    item->result.source = RLC_SOURCE_STORE;
+  }
+}
+
+static void read_answer(const redis_store *s, part *p) {
+  if (p->request.error != 0) {
+    return;
+  }
+  if (p->call.op == RLC__OP_RESET) {
+    read_reset(s, p);
+  } else if (rlc__codec_decode(&p->command, &p->call, p->request.reply) != 0) {
+    misfit(s, p, p->command.script->name);
+  }
+}
+
+/* --- a decision ---------------------------------------------------------------------------- */
+
+static int has_charged(const part *p) {
+  int allowed = p->request.error == 0;
+
+  for (size_t i = 0; i < p->call.n; ++i) {
+    allowed = allowed && p->call.items[i].result.allowed;
+  }
+  return allowed;
+}
+
+/* Undoes what some parts of a check have charged where others have not: all or nothing. The script
+ * gives back what is certain not to be there already, so one that comes late, or never, costs the
+ * client a little and lets nobody pass. The results tell of the state as it was, whatever becomes of
+ * it. */
+static void begin_take_back(const redis_store *s, work *w) {
+  w->taking_back = 1;
+  for (size_t i = 0; i < w->n; ++i) {
+    part *p = &w->part[i];
+
+    if (has_charged(p)) {
+      int64_t charged_us = rlc__codec_undo(&p->call, p->request.reply);
+
+      rlc__client_end(s->client, &p->request);
+      rlc__codec_encode_take_back(&p->call, charged_us, w->arg, &p->command);
+      begin(s, w, i, p->command.script);
+    }
+  }
+}
+
+/* Reads the answers of all parts. */
+static void judge(redis_store *s, work *w) {
+  int all = 1;
+
+  for (size_t i = 0; i < w->n; ++i) {
+    part *p = &w->part[i];
+
+    read_answer(s, p);
+    all = all && has_charged(p);
+    if (w->rv == 0 && p->request.error != 0) {
+      w->rv = p->request.error;
+      tell(s, p->request.why);
+    }
+  }
+  if (w->call->op == RLC__OP_CHECK && w->n > 1 && !all) {
+    begin_take_back(s, w);
+  }
+}
+
+static void end_all(const redis_store *s, work *w) {
+  for (size_t i = 0; i < w->n; ++i) {
+    rlc__client_end(s->client, &w->part[i].request);
+  }
+}
+
+/* Starts |w|. Returns 0; or an error, and it is done. */
+static int start(redis_store *s, work *w) {
+  rlc__bytes key[RLC_MAX_LIMITS];
+  int rv = name_keys(s, w, key);
+
+  if (rv != 0) {
+    tell(s, "redis: out of memory");
+    return rv;
+  }
+  group(w, key);
+  begin_all(s, w);
+  return 0;
+}
+
+/* Goes on with |w|. Returns RLC_PENDING; or as `decide`, and it is done. */
+static int proceed(redis_store *s, work *w) {
+  if (await(s, w) == RLC_PENDING) {
+    return RLC_PENDING;
+  }
+  if (!w->taking_back) {
+    judge(s, w);
+    if (w->under_way != 0 && await(s, w) == RLC_PENDING) {
+      return RLC_PENDING;
+    }
+  }
+  for (size_t i = 0; w->taking_back && i < w->n; ++i) {
+    const part *p = &w->part[i];
+
+    if (p->request.error != 0 && p->request.error != w->rv) {
+      tell(s, p->request.why);
+    }
+  }
+  end_all(s, w);
+  for (size_t i = 0; w->rv == 0 && i < w->call->n; ++i) {
+    w->call->items[w->source[i]].result = w->item[i].result;
+  }
+  return w->rv;
 }
 
 static int redis_decide(rlc__store *store, rlc__call *call) {
   redis_store *s = (redis_store *)store;
-  rlc__link *link = rlc__pool_get(s->pool);
-  char why[RLC_MESSAGE_SIZE] = "out of memory";
-  int rv = RLC__ERR_UNAVAILABLE;
-  key_list keys;
+  _Alignas(work) unsigned char room[WORK_SIZE(RLC_MAX_LIMITS)];
+  work *w = (work *)room;
+  int rv;
 
-  if (link != NULL) {
-    rv = name_keys(s, link, call, &keys);
-    if (rv == 0 && call->op == RLC__OP_RESET) {
-      rv = forget(s, &link->connection, call, &keys);
-    } else if (rv == 0) {
-      rv = run_script(s, &link->connection, call, &keys);
-    }
-    if (rv != 0) {
-      memcpy(why, link->connection.why, sizeof why);
-    }
-    rlc__pool_put(s->pool, link);
+  lay_out(w, call, NULL);
+  rv = start(s, w);
+  return rv == 0 ? proceed(s, w) : rv;
+}
+
+static int redis_submit(rlc__store *store, rlc__call *call, rlc__waiter *waiter, void **out) {
+  redis_store *s = (redis_store *)store;
+  work *w = rlc__calloc(&s->memory, 1, WORK_SIZE(call->n));
+  int rv;
+
+  *out = NULL;
+  if (w == NULL) {
+    tell(s, "redis: out of memory");
+    return RLC__ERR_UNAVAILABLE;
   }
+  lay_out(w, call, waiter);
+  rv = start(s, w);
   if (rv != 0) {
-    tell(s, why);
+    rlc__free(&s->memory, w);
+    return rv;
+  }
+  *out = w;
+  return RLC_PENDING;
+}
+
+static int redis_advance(rlc__store *store, void *pending) {
+  redis_store *s = (redis_store *)store;
+  int rv = proceed(s, pending);
+
+  if (rv != RLC_PENDING) {
+    rlc__free(&s->memory, pending);
   }
   return rv;
 }
 
-static void drop_text(const redis_store *s, const char *text) {
-  char *own = (char *)(uintptr_t)text; /* the server only reads it */
+static void redis_abandon(rlc__store *store, void *pending) {
+  redis_store *s = (redis_store *)store;
 
-  if (own != NULL) {
-    rlc__wipe(own, strlen(own));
-    rlc__free(&s->memory, own);
-  }
+  end_all(s, pending);
+  rlc__free(&s->memory, pending);
 }
+
+static void redis_unwatch(rlc__store *store, const rlc__waiter *waiter) {
+  rlc__client_unwatch(((redis_store *)store)->client, waiter);
+}
+
+static int redis_probe(rlc__store *store) {
+  return rlc__client_probe(((redis_store *)store)->client);
+}
+
+static uint32_t redis_news(rlc__store *store) {
+  return rlc__client_news(((redis_store *)store)->client);
+}
+
+static void redis_get_stats(rlc__store *store, rlc_stats *stats) {
+  rlc__client_stats counts;
+
+  rlc__client_get_stats(((redis_store *)store)->client, &counts);
+  stats->connects += counts.connects;
+  stats->connections_lost += counts.lost;
+  stats->resent += counts.resent;
+  stats->late_replies += counts.late;
+}
+
+/* --- new and del --------------------------------------------------------------------------- */
 
 static void redis_del(rlc__store *store) {
   redis_store *s = (redis_store *)store;
   rlc_memory memory = s->memory;
 
-  rlc__pool_del(s->pool);
+  rlc__client_del(s->client);
   rlc__keyname_del(s->names);
-  drop_text(s, s->server.user);
-  drop_text(s, s->server.password);
   rlc__free(&memory, s);
 }
 
-static const rlc__store_ops redis_ops = {redis_decide, NULL, NULL, redis_del};
+static const rlc__store_ops redis_ops = {.decide = redis_decide,
+                                         .submit = redis_submit,
+                                         .advance = redis_advance,
+                                         .abandon = redis_abandon,
+                                         .unwatch = redis_unwatch,
+                                         .probe = redis_probe,
+                                         .news = redis_news,
+                                         .get_stats = redis_get_stats,
+                                         .del = redis_del};
 
-/* Stores a copy of |text| in |*copy|. Returns 0 if there was memory for it. */
-static int copy_text(const redis_store *s, const char **copy, const char *text) {
-  if (text != NULL) {
-    *copy = rlc__strndup(&s->memory, text, strlen(text));
+static rlc__topology topology_of(const rlc__url *url) {
+  switch (url->scheme) {
+  case RLC__SCHEME_REDIS_SENTINEL:
+    return RLC__SENTINEL;
+  case RLC__SCHEME_REDIS_CLUSTER:
+    return RLC__CLUSTER;
+  default:
+    return RLC__SINGLE;
   }
-  return text == NULL || *copy != NULL ? 0 : RLC_ERR_NOMEM;
 }
 
-/* Finds out where the server is. Where that is allowed to fail, the store has no address, and each
- * of its decisions is the fail policy's. */
-static int locate(redis_store *s, const rlc__url *url, const rlc_options *options, char *why,
-                  size_t why_size) {
-  char reason[RLC_MESSAGE_SIZE];
-  int rv;
+/* Returns 0, or an error with its sentence in |why|. */
+static int make_tls(rlc__tls **out, const rlc__url *url, const rlc_memory *memory, char *why,
+                    size_t why_size) {
+  const rlc__tls_config config = {url->ca, url->cert, url->key, url->sni};
 
-  if (url->scheme == RLC__SCHEME_REDIS_UNIX) {
-    return rlc__resolve_path(&s->server.addresses, url->path, why, why_size);
-  }
-  rv = rlc__resolve_host(&s->server.addresses, url->host, url->port, reason, sizeof reason);
-  if ((rv == RLC_ERR_URL || rv == RLC_ERR_SYSTEM) && options->set & RLC__OPT_ALLOW_UNRESOLVED) {
-    s->server.addresses.n = 0;
-    rlc__log_write(&s->log, RLC_LOG_ERROR, "RLC0302",
-                   "%s: the fail policy decides until the store is opened again", reason);
-    return 0;
-  }
-  return rv == 0 ? 0 : rlc__fail(rv, why, why_size, "%s", reason);
+  *out = NULL;
+  return url->tls ? rlc__tls_new(out, &config, memory, why, why_size) : 0;
 }
 
 int rlc__redis_store_new(rlc__store **out, const rlc__url *url, const rlc_options *options,
                          char *why, size_t why_size) {
   redis_store *s = rlc__calloc(&options->memory, 1, sizeof *s);
+  rlc__client_config config = {
+      .topology = topology_of(url),
+      .servers = url->server,
+      .n = url->servers,
+      .master = url->master,
+      .user = url->user,
+      .password = url->password,
+      .db = url->db,
+      .sentinel_user = url->sentinel_user,
+      .sentinel_password = url->sentinel_password,
+      .connections = url->connections > 0 ? url->connections : DEFAULT_CONNECTIONS,
+      .timeout_us = rlc__url_timeout_us(url, options)};
   int rv;
 
   *out = NULL;
@@ -212,18 +473,11 @@ int rlc__redis_store_new(rlc__store **out, const rlc__url *url, const rlc_option
   s->base.ops = &redis_ops;
   s->memory = options->memory;
   s->log = options->log;
-  s->server.db = url->db;
-  rv = locate(s, url, options, why, why_size);
+  rv = make_tls(&config.tls, url, &s->memory, why, why_size);
   if (rv != 0) {
     goto leave;
   }
-  rv = copy_text(s, &s->server.user, url->user);
-  if (rv == 0) {
-    rv = copy_text(s, &s->server.password, url->password);
-  }
-  if (rv == 0) {
-    rv = rlc__pool_new(&s->pool, IDLE_MOST, &s->memory);
-  }
+  rv = rlc__client_new(&s->client, &config, &s->memory, &s->log);
   if (rv == 0) {
     rv = rlc__keyname_new(&s->names, url->prefix, options->secret, options->secret_size,
                           &s->memory);

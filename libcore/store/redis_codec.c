@@ -24,11 +24,16 @@ static unsigned char *put(unsigned char *at, uint64_t value) {
   return at;
 }
 
-/* The four numbers of one rate. A cost above the capacity is cut to the least that never fits. */
+/* A cost in ticks. One above the capacity is cut to the least that never fits. */
+static uint64_t bucket_cost(const rlc__rate *rate, uint64_t cost) {
+  return (cost > rate->capacity ? rate->capacity + 1 : cost) * rate->unit_ticks;
+}
+
+/* The four numbers of one rate. */
 static unsigned char *put_rate(unsigned char *at, const rlc_policy *policy, const rlc__rate *rate,
                                uint64_t cost) {
   if (policy->algorithm == RLC_TOKEN_BUCKET) {
-    at = put(at, (cost > rate->capacity ? rate->capacity + 1 : cost) * rate->unit_ticks);
+    at = put(at, bucket_cost(rate, cost));
     at = put(at, rate->capacity_ticks);
     at = put(at, rate->tick_num);
     return put(at, rate->tick_den);
@@ -56,11 +61,64 @@ static int is_single(const rlc__call *call) {
          (call->op == RLC__OP_CHECK || call->op == RLC__OP_PEEK);
 }
 
-void rlc__codec_encode(const rlc__call *call, rlc__command *command) {
-  unsigned char *at = command->arg;
+static int is_stack(const rlc__call *call) {
+  return call->n == 1 && call->items[0].policy->rates > 1 &&
+         call->items[0].policy->algorithm == RLC_TOKEN_BUCKET &&
+         (call->op == RLC__OP_CHECK || call->op == RLC__OP_PEEK);
+}
+
+/* The rates of |policy| as token-bucket-stack.lua reads them. */
+static unsigned char *put_stack(unsigned char *at, const rlc_policy *policy, uint64_t cost) {
+  int ticks = 0;
+
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    at = put(at, bucket_cost(&policy->rate[i], cost));
+    ticks |= policy->rate[i].tick_num != policy->rate[i].tick_den;
+  }
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    at = put(at, policy->rate[i].capacity_ticks);
+  }
+  for (unsigned i = 0; ticks && i < policy->rates; ++i) {
+    at = put(at, policy->rate[i].tick_num);
+  }
+  for (unsigned i = 0; ticks && i < policy->rates; ++i) {
+    at = put(at, policy->rate[i].tick_den);
+  }
+  return ticks ? put(at, 0) : at;
+}
+
+/* The limits of |call| as several.lua reads them. */
+static unsigned char *put_items(unsigned char *at, const rlc__call *call, int asks) {
+  for (size_t i = 0; i < call->n; ++i) {
+    const rlc_policy *policy = call->items[i].policy;
+
+    at = put(at, policy->algorithm);
+    at = put(at, policy->rates);
+    for (unsigned j = 0; j < policy->rates; ++j) {
+      at = put_rate(at, policy, &policy->rate[j], asks ? 0 : call->items[i].cost);
+    }
+  }
+  return at;
+}
+
+/* The rest of |command|, whose first argument is packed from |arg| up to |end|. */
+static void finish(const rlc__call *call, const unsigned char *arg, const unsigned char *end,
+                   rlc__command *command) {
+  command->arg = arg;
+  command->arg_len = (size_t)(end - arg);
+  command->now_len = 0;
+  if (call->now_us > 0) {
+    command->now_len = (size_t)snprintf(command->now, sizeof command->now, "%" PRId64,
+                                        call->now_us);
+  }
+}
+
+void rlc__codec_encode(const rlc__call *call, int part, unsigned char *arg,
+                       rlc__command *command) {
+  unsigned char *at = arg;
   int asks = call->op == RLC__OP_PEEK;
 
-  if (is_single(call)) {
+  if (!part && is_single(call)) {
     const rlc_policy *policy = call->items[0].policy;
 
     command->script = single_script(policy->algorithm);
@@ -69,25 +127,24 @@ void rlc__codec_encode(const rlc__call *call, rlc__command *command) {
         policy->algorithm == RLC_TOKEN_BUCKET) {
       at -= 16; /* a tick is a microsecond: the script is the cheaper for not being told */
     }
+  } else if (!part && is_stack(call)) {
+    command->script = &rlc__script_token_bucket_stack;
+    at = put_stack(at, call->items[0].policy, asks ? 0 : call->items[0].cost);
   } else {
     command->script = &rlc__script_several;
     at = put(at, call->op == RLC__OP_REFUND ? 2 : call->op == RLC__OP_CHARGE);
-    for (size_t i = 0; i < call->n; ++i) {
-      const rlc_policy *policy = call->items[i].policy;
+    at = put_items(at, call, asks);
+  }
+  finish(call, arg, at, command);
+}
 
-      at = put(at, policy->algorithm);
-      at = put(at, policy->rates);
-      for (unsigned j = 0; j < policy->rates; ++j) {
-        at = put_rate(at, policy, &policy->rate[j], asks ? 0 : call->items[i].cost);
-      }
-    }
-  }
-  command->arg_len = (size_t)(at - command->arg);
-  command->now_len = 0;
-  if (call->now_us > 0) {
-    command->now_len = (size_t)snprintf(command->now, sizeof command->now, "%" PRId64,
-                                        call->now_us);
-  }
+void rlc__codec_encode_take_back(const rlc__call *call, int64_t charged_us, unsigned char *arg,
+                                 rlc__command *command) {
+  unsigned char *at = put(arg, 3);
+
+  command->script = &rlc__script_several;
+  at = put(at, (uint64_t)charged_us);
+  finish(call, arg, put_items(at, call, 0), command);
 }
 
 /* --- the reply ----------------------------------------------------------------------------- */
@@ -171,6 +228,42 @@ static int get_single(const rlc_policy *policy, const redisReply *reply, uint64_
   return 0;
 }
 
+/* A little-endian double that is a whole number within |most| of 0. Returns 0 for anything else. */
+static int get_double(const char *at, int64_t most, int64_t *out) {
+  uint64_t bits = 0;
+  double number;
+
+  for (int i = 0; i < 8; ++i) {
+    bits |= (uint64_t)(unsigned char)at[i] << 8 * i;
+  }
+  memcpy(&number, &bits, sizeof number);
+  if (!(number >= (double)-most && number <= (double)most)) {
+    return 0;
+  }
+  *out = (int64_t)number;
+  return (double)*out == number;
+}
+
+/* The reply of token-bucket-stack.lua: the state words, the verdict, and the time. */
+static int get_stack(const rlc_policy *policy, const redisReply *reply, uint64_t *state,
+                     int64_t *now_us, int *allowed) {
+  int64_t value;
+
+  if (reply->type != REDIS_REPLY_STRING || (size_t)reply->len != (policy->rates + 1) * 8u ||
+      !get_double(reply->str + policy->rates * 8u, MOST, now_us)) {
+    return RLC__ERR_PROTOCOL;
+  }
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    if (!get_double(reply->str + i * 8u, MOST, &value) || value < 0) {
+      return RLC__ERR_PROTOCOL;
+    }
+    state[i] = (uint64_t)value;
+  }
+  *allowed = *now_us > 0;
+  *now_us = *now_us < 0 ? -*now_us : *now_us;
+  return 0;
+}
+
 /* The words of one limit from several.lua's flat reply, beginning at |*at|. */
 static int get_words(const rlc_policy *policy, const redisReply *reply, size_t *at,
                      uint64_t *state) {
@@ -221,7 +314,9 @@ int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisR
   if (command->script != &rlc__script_several) {
     uint64_t state[RLC__STATE_WORDS] = {0};
     int allowed = 0;
-    int rv = get_single(call->items[0].policy, reply, state, &now_us, &allowed);
+    int rv = command->script == &rlc__script_token_bucket_stack
+                 ? get_stack(call->items[0].policy, reply, state, &now_us, &allowed)
+                 : get_single(call->items[0].policy, reply, state, &now_us, &allowed);
 
     if (rv == 0) {
       describe(call, &call->items[0], state, now_us, allowed);
@@ -246,4 +341,19 @@ int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisR
     return RLC__ERR_PROTOCOL;
   }
   return 0;
+}
+
+int64_t rlc__codec_undo(rlc__call *call, const redisReply *reply) {
+  int64_t now_us = reply->element[1]->integer;
+  size_t at = 2;
+
+  for (size_t i = 0; i < call->n; ++i) {
+    rlc__item *item = &call->items[i];
+    uint64_t state[RLC__STATE_WORDS] = {0};
+
+    (void)get_words(item->policy, reply, &at, state); /* it has been decoded once */
+    (void)rlc__algorithm_step(item->policy, state, RLC__OP_REFUND, now_us, item->cost);
+    describe(call, item, state, now_us, 0);
+  }
+  return now_us;
 }

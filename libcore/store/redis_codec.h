@@ -9,24 +9,34 @@
 
 struct redisReply;
 
-/* The packed argument: doubles, which Lua counts in, little-endian whatever the machine. A header,
- * and for each limit its algorithm, rate count and cost, and four numbers a rate. */
-#define RLC__CODEC_ARG_SIZE (8 * (1 + RLC_MAX_LIMITS * (3 + 4 * RLC_MAX_RATES)))
+/* The packed arguments of all commands of a call: doubles, which Lua counts in, little-endian whatever
+ * the machine. A command has a header of up to two; each limit its algorithm and rate count, and four
+ * numbers a rate. */
+#define RLC__CODEC_ARG_SIZE (8 * RLC_MAX_LIMITS * (4 + 4 * RLC_MAX_RATES))
 
-/* A call as the script takes it: EVALSHA <script> n key... <arg> [<now>]. */
+/* A call, or a part of one, as the script takes it: EVALSHA <script> n key... <arg> [<now>]. */
 typedef struct rlc__command {
   const rlc__script *script;
-  unsigned char arg[RLC__CODEC_ARG_SIZE];
+  const unsigned char *arg;
   size_t arg_len;
   char now[24];     /* a test's time in decimal microseconds */
   size_t now_len;   /* 0: the argument is left out and the server's clock decides */
 } rlc__command;
 
-/* Chooses the script for |call| (not a reset) and packs its argument. */
-void rlc__codec_encode(const rlc__call *call, rlc__command *command);
+/* Chooses the script for |call| (not a reset) and packs its argument at |arg|. A |part| of a larger
+ * check is always run by the script whose reply tells the time. */
+void rlc__codec_encode(const rlc__call *call, int part, unsigned char *arg, rlc__command *command);
+
+/* The same for taking back what |call|, a part of a check, has charged at |charged_us|. */
+void rlc__codec_encode_take_back(const rlc__call *call, int64_t charged_us, unsigned char *arg,
+                                 rlc__command *command);
 
 /* Fills the results of |call| from |reply| to |command|. Returns 0, or RLC__ERR_PROTOCOL for a reply
  * that the script does not give; then the results are undefined. */
 int rlc__codec_decode(const rlc__command *command, rlc__call *call, const struct redisReply *reply);
+
+/* Makes the results of |call|, a part of a check that has been allowed, tell of the state before it.
+ * |reply| is what they were decoded from. Returns the time at which the part was charged. */
+int64_t rlc__codec_undo(rlc__call *call, const struct redisReply *reply);
 
 #endif

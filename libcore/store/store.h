@@ -5,6 +5,7 @@
 #include "algorithm/algorithm.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/waiter.h"
 #include "rlcore/rlcore.h"
 #include "store/url.h"
 
@@ -15,11 +16,13 @@
 typedef struct rlc__store rlc__store;
 
 /* One limit of a call, checked and named by the limiter. No two items of a call have the same
- * policy state (key, name and algorithm): the limiter has added their costs up. */
+ * policy state (group, key, name and algorithm): the limiter has added their costs up. */
 typedef struct rlc__item {
   const rlc_policy *policy;
   const void *key;
   size_t key_len;
+  const void *group;    /* part of the state's identity; redis: what chooses its slot */
+  size_t group_len;     /* 0: none */
   const char *name;     /* the limit's name, or the policy's id */
   size_t name_len;
   uint64_t cost;
@@ -42,6 +45,22 @@ typedef struct rlc__store_ops {
    * and a command may have been charged only after RLC__ERR_TIMEOUT or _UNAVAILABLE. Never
    * returns later than the deadline by more than a scheduling delay. */
   int (*decide)(rlc__store *store, rlc__call *call);
+  /* For event loops; NULL where `decide` never waits. Starts a decision without waiting. Returns as
+   * `decide` where it is decided at once; else RLC_PENDING and |*out|, and |call|, its items, what they
+   * name and |waiter| stay until `advance` has answered or `abandon` was called. */
+  int (*submit)(rlc__store *store, rlc__call *call, rlc__waiter *waiter, void **out);
+  /* Goes on with |pending|. Returns RLC_PENDING, or as `decide`: then it is gone. */
+  int (*advance)(rlc__store *store, void *pending);
+  /* Forgets |pending|, whose command may still be charged. */
+  void (*abandon)(rlc__store *store, void *pending);
+  /* |waiter| goes; nothing of it is pending. NULL where `submit` is. */
+  void (*unwatch)(rlc__store *store, const rlc__waiter *waiter);
+  /* Asks in the background whether the store answers. Returns 1 if it has since the probe was begun, -1
+   * if it has not, 0 while that is being found out. Never waits. NULL: only a decision tells. */
+  int (*probe)(rlc__store *store);
+  /* A number that changes when a store that had failed may answer again, which is then worth a probe.
+   * Never waits. NULL: nobody knows. */
+  uint32_t (*news)(rlc__store *store);
   /* Adds what this store knows to |stats|; never resets a member. May be NULL. */
   void (*get_stats)(rlc__store *store, rlc_stats *stats);
   /* Returns the descriptor of a shared table, or -1. May be NULL. */
@@ -63,7 +82,7 @@ int rlc__memory_store_new(rlc__store **out, const rlc__url *url, const rlc_optio
 /* `shm:` and `shm:/path`. */
 int rlc__shm_store_new(rlc__store **out, const rlc__url *url, const rlc_options *options, char *why,
                        size_t why_size);
-/* `redis:` and `redis+unix:`. No connection is made here; addresses are resolved here. */
+/* `redis:` and all that begin with "redis". No connection is made and no name looked up here. */
 int rlc__redis_store_new(rlc__store **out, const rlc__url *url, const rlc_options *options,
                          char *why, size_t why_size);
 /* Wraps |inner|, which it owns from then on (also on failure): breaker and fail policy. Its local

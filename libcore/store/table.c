@@ -18,9 +18,13 @@ static int64_t now_of(const rlc__region *region, const rlc__call *call) {
 static rlc__place place_of(const rlc__region *region, const rlc__item *item) {
   const rlc_policy *policy = item->policy;
   uint64_t salt = (uint64_t)policy->algorithm << 1 | (policy->rates > 1);
-  uint64_t hash = rlc__siphash2(region->hash_key, item->key, item->key_len, item->name,
-                                item->name_len, salt);
+  uint64_t hash;
 
+  if (item->group_len > 0) { /* 64 bits, where without one it is a small number */
+    salt = rlc__siphash2(region->hash_key, item->group, item->group_len, NULL, 0, salt);
+  }
+  hash = rlc__siphash2(region->hash_key, item->key, item->key_len, item->name, item->name_len,
+                       salt);
   return rlc__slots_place(region, hash, policy->algorithm, rlc__state_words(policy) > 1);
 }
 
@@ -314,7 +318,10 @@ static void table_del(rlc__store *store) {
   rlc__free(&memory, t);
 }
 
-static const rlc__store_ops table_ops = {table_decide, table_get_stats, table_get_fd, table_del};
+static const rlc__store_ops table_ops = {.decide = table_decide,
+                                         .get_stats = table_get_stats,
+                                         .get_fd = table_get_fd,
+                                         .del = table_del};
 
 int rlc__table_store_new(rlc__store **out, rlc__region *region, int fd, int offered,
                          const rlc_options *options, char *why, size_t why_size) {

@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/url.h"
 
-#include <arpa/inet.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/suggest.h"
-#include "store/url_option.h"
+#include "store/url_parser.h"
 
-#define MAX_TEXT 2048
-#define MAX_HOST 253
 #define MAX_PATH 1023
-#define MAX_DB 65535
-#define DEFAULT_PORT 6379
-#define SHOWN 64
+#define DEFAULT_TIMEOUT_US INT64_C(25000)
 
 typedef rlc__url_slice slice;
 typedef rlc__url_parser parser;
@@ -62,15 +55,7 @@ static int hex_digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Stores |s| in |*out| with its %XX replaced by bytes. The buffer is the decoded text's and zeros:
- * wiping strlen bytes of it leaves nothing. */
-static int decode(const parser *p, char **out, slice s) {
-  char *to = rlc__calloc(&p->url->memory, s.len + 1, 1);
-
-  *out = to;
-  if (to == NULL) {
-    return rlc__fail(RLC_ERR_NOMEM, p->why, p->why_size, "out of memory");
-  }
+int rlc__url_decode(const parser *p, char *to, slice s) {
   for (size_t i = 0; i < s.len; ++i) {
     int byte = (unsigned char)s.at[i];
 
@@ -91,6 +76,24 @@ static int decode(const parser *p, char **out, slice s) {
     *to++ = (char)byte;
   }
   return 0;
+}
+
+int rlc__url_decode_new(const parser *p, char **out, slice s) {
+  *out = rlc__calloc(&p->url->memory, s.len + 1, 1);
+  return *out != NULL ? rlc__url_decode(p, *out, s)
+                      : rlc__fail(RLC_ERR_NOMEM, p->why, p->why_size, "out of memory");
+}
+
+int rlc__url_is_word(slice s, size_t most) {
+  for (size_t i = 0; i < s.len; ++i) {
+    char c = s.at[i];
+
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+          c == '.' || c == '-')) {
+      return 0;
+    }
+  }
+  return s.len >= 1 && s.len <= most;
 }
 
 /* --- the parts of a URL -------------------------------------------------------------------- */
@@ -115,7 +118,7 @@ static int read_shm(parser *p, slice body) {
   if (body.len > MAX_PATH) {
     return rlc__url_fail(p, RLC_ERR_URL, body.at, "expected a path of at most %d bytes", MAX_PATH);
   }
-  return decode(p, &p->url->path, body);
+  return rlc__url_decode_new(p, &p->url->path, body);
 }
 
 static int read_memory(parser *p, slice body) {
@@ -124,228 +127,41 @@ static int read_memory(parser *p, slice body) {
                                        "options, after \"memory:\"");
 }
 
-/* `user:password`, `:password`. Nothing of it is ever repeated in a message. */
-static int read_login(parser *p, slice login) {
-  const char *colon = memchr(login.at, ':', login.len);
-  slice user, password;
-  int rv;
-
-  if (colon == NULL) {
-    return rlc__url_fail(p, RLC_ERR_URL, login.at, "expected \"user:password@\" or \":password@\", "
-                         "found no colon");
-  }
-  user = (slice){login.at, (size_t)(colon - login.at)};
-  password = (slice){colon + 1, login.len - user.len - 1};
-  if (password.len == 0) {
-    return rlc__url_fail(p, RLC_ERR_URL, password.at, "the password is empty; write one, or leave "
-                         "out all up to the \"@\"");
-  }
-  rv = user.len > 0 ? decode(p, &p->url->user, user) : 0;
-  return rv == 0 ? decode(p, &p->url->password, password) : rv;
-}
-
-static int is_host_name(slice s) {
-  for (size_t i = 0; i < s.len; ++i) {
-    char c = s.at[i];
-
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-          c == '-' || c == '_')) {
-      return 0;
-    }
-  }
-  return s.len >= 1 && s.len <= MAX_HOST && s.at[0] != '-' && s.at[0] != '.';
-}
-
-/* An IPv6 address, with a zone ("%25eth0" in a URL) or without. */
-static int is_v6(const char *host) {
-  unsigned char bytes[16];
-  char address[INET6_ADDRSTRLEN];
-  size_t len = strcspn(host, "%");
-
-  if (len >= sizeof address || strcmp(host + len, "%") == 0) {
-    return 0;
-  }
-  memcpy(address, host, len);
-  address[len] = '\0';
-  return inet_pton(AF_INET6, address, bytes) == 1;
-}
-
-static int read_port(parser *p, slice port) {
-  char shown[SHOWN];
-  uint64_t n;
-
-  if (rlc__url_number(port, 10, UINT16_MAX, &n) != 0 || n == 0) {
-    return rlc__url_fail(p, RLC_ERR_URL, port.at, "expected a port from 1 to 65535, found \"%s\"",
-                         rlc__printable(shown, sizeof shown, port.at, port.len));
-  }
-  p->url->port = (uint16_t)n;
-  return 0;
-}
-
-/* `name`, `name:port`, `[address]` or `[address]:port`. */
-static int read_host(parser *p, slice host) {
-  const char *stop = host.at + host.len;
-  const char *after;
-  slice name;
-  char shown[SHOWN];
-  int rv;
-
-  if (host.len == 0) {
-    return rlc__url_fail(p, RLC_ERR_URL, host.at, "expected a host, as in \"redis://localhost\"");
-  }
-  if (host.at[0] == '[') {
-    after = memchr(host.at, ']', host.len);
-    name.at = host.at + 1;
-    name.len = after != NULL ? (size_t)(after - name.at) : 0;
-    rv = decode(p, &p->url->host, name);
-    if (rv != 0) {
-      return rv;
-    }
-    if (!is_v6(p->url->host)) {
-      return rlc__url_fail(p, RLC_ERR_URL, host.at,
-                           "expected an IPv6 address in brackets, as in \"[::1]\", found \"%s\"",
-                           rlc__printable(shown, sizeof shown, host.at, host.len));
-    }
-    ++after;
-  } else {
-    after = memchr(host.at, ':', host.len);
-    after = after != NULL ? after : stop;
-    if (after != stop && memchr(after + 1, ':', (size_t)(stop - after) - 1) != NULL) {
-      return rlc__url_fail(p, RLC_ERR_URL, host.at, "an IPv6 address is written in brackets, as in "
-                           "\"redis://[::1]:6379\"");
-    }
-    name = (slice){host.at, (size_t)(after - host.at)};
-    if (!is_host_name(name)) {
-      return rlc__url_fail(p, RLC_ERR_URL, host.at, "expected a host name or address, found \"%s\"",
-                           rlc__printable(shown, sizeof shown, name.at, name.len));
-    }
-    rv = rlc__url_copy(p, &p->url->host, name);
-    if (rv != 0) {
-      return rv;
-    }
-  }
-  p->url->port = DEFAULT_PORT;
-  if (after == stop) {
-    return 0;
-  }
-  if (*after != ':') {
-    return rlc__url_fail(p, RLC_ERR_URL, after, "expected \":\" and a port after the host");
-  }
-  return read_port(p, (slice){after + 1, (size_t)(stop - after) - 1});
-}
-
-/* Splits `//authority/path` and reads the login, if any. |host| is the rest of the authority. */
-static int read_authority(parser *p, slice body, slice *host, slice *path) {
-  const char *slash, *at;
-  slice login;
-
-  if (body.len < 2 || body.at[0] != '/' || body.at[1] != '/') {
-    return rlc__url_fail(p, RLC_ERR_URL, body.at, "expected two slashes after the scheme, as in "
-                         "\"redis://localhost\" or \"redis+unix:///path\"");
-  }
-  *host = (slice){body.at + 2, body.len - 2};
-  slash = memchr(host->at, '/', host->len);
-  slash = slash != NULL ? slash : host->at + host->len;
-  *path = (slice){slash, (size_t)(body.at + body.len - slash)};
-  host->len = (size_t)(slash - host->at);
-  at = memrchr(host->at, '@', host->len);
-  if (at == NULL) {
-    return 0;
-  }
-  login = (slice){host->at, (size_t)(at - host->at)};
-  host->len -= login.len + 1;
-  host->at = at + 1;
-  return read_login(p, login);
-}
-
-/* `//[login@]host[:port][/db]`. */
-static int read_redis(parser *p, slice body) {
-  slice host, path;
-  char shown[SHOWN];
-  uint64_t db = 0;
-  int rv = read_authority(p, body, &host, &path);
-
-  if (rv != 0) {
-    return rv;
-  }
-  /* A password with a bare "/" or "?" would be taken for host and path, and shown in a message. */
-  if (memchr(path.at, '@', (size_t)(p->end - path.at)) != NULL) {
-    return rlc__url_fail(p, RLC_ERR_URL, path.at, "an \"@\" is out of place here; in a user or "
-                         "password write \"/\" as \"%%2F\" and \"?\" as \"%%3F\"");
-  }
-  rv = read_host(p, host);
-  if (rv != 0 || path.len <= 1) {
-    return rv;
-  }
-  ++path.at;
-  --path.len;
-  if (rlc__url_number(path, 10, MAX_DB, &db) != 0) {
-    return rlc__url_fail(p, RLC_ERR_URL, path.at,
-                         "expected a database number from 0 to 65535 after the slash, found \"%s\"",
-                         rlc__printable(shown, sizeof shown, path.at, path.len));
-  }
-  p->url->db = (unsigned)db;
-  return 0;
-}
-
-/* `//[login@]/path`. */
-static int read_redis_unix(parser *p, slice body) {
-  struct sockaddr_un address;
-  slice host, path;
-  int rv = read_authority(p, body, &host, &path);
-
-  if (rv != 0) {
-    return rv;
-  }
-  if (host.len > 0) {
-    return rlc__url_fail(p, RLC_ERR_URL, host.at, "a socket has no host; write three slashes, as "
-                         "in \"redis+unix:///run/redis.sock\"");
-  }
-  if (path.len <= 1) {
-    return rlc__url_fail(p, RLC_ERR_URL, path.at, "expected the path of a socket, as in "
-                         "\"redis+unix:///run/redis.sock\"");
-  }
-  rv = decode(p, &p->url->path, path);
-  if (rv == 0 && strlen(p->url->path) >= sizeof address.sun_path) {
-    rv = rlc__url_fail(p, RLC_ERR_URL, path.at, "expected a socket's path of at most %zu bytes",
-                       sizeof address.sun_path - 1);
-  }
-  return rv;
-}
-
 /* Reads all up to the "?". |*body| is what follows the scheme, options and all. */
 static int read_scheme(parser *p, slice *body) {
-  static const char *const names[] = {"shm", "memory", "redis", "redis+unix"};
+  static const char *const names[] = {"shm",            "memory",          "redis",
+                                      "redis+unix",     "redis+sentinel",  "redis+cluster",
+                                      "rediss",         "rediss+sentinel", "rediss+cluster"};
   static const struct {
     rlc__scheme scheme;
+    int tls;
     int (*read)(parser *p, slice body);
-  } schemes[] = {{RLC__SCHEME_SHM, read_shm},
-                 {RLC__SCHEME_MEMORY, read_memory},
-                 {RLC__SCHEME_REDIS, read_redis},
-                 {RLC__SCHEME_REDIS_UNIX, read_redis_unix}};
-  static const char *const later[] = {"rediss", "redis+sentinel", "redis+cluster"};
+  } schemes[] = {{RLC__SCHEME_SHM, 0, read_shm},
+                 {RLC__SCHEME_MEMORY, 0, read_memory},
+                 {RLC__SCHEME_REDIS, 0, rlc__url_servers},
+                 {RLC__SCHEME_REDIS_UNIX, 0, rlc__url_servers},
+                 {RLC__SCHEME_REDIS_SENTINEL, 0, rlc__url_servers},
+                 {RLC__SCHEME_REDIS_CLUSTER, 0, rlc__url_servers},
+                 {RLC__SCHEME_REDIS, 1, rlc__url_servers},
+                 {RLC__SCHEME_REDIS_SENTINEL, 1, rlc__url_servers},
+                 {RLC__SCHEME_REDIS_CLUSTER, 1, rlc__url_servers}};
+  const size_t n = sizeof names / sizeof names[0];
   const char *colon = memchr(p->text, ':', (size_t)(p->end - p->text));
   slice scheme = {p->text, (size_t)((colon != NULL ? colon : p->end) - p->text)};
-  const char *meant = rlc__suggest(scheme.at, scheme.len, names, 4);
+  const char *meant = rlc__suggest(scheme.at, scheme.len, names, n);
 
-  if (colon != NULL) {
-    for (size_t i = 0; i < 4; ++i) {
-      if (scheme.len == strlen(names[i]) && memcmp(scheme.at, names[i], scheme.len) == 0) {
-        p->url->scheme = schemes[i].scheme;
-        *body = (slice){colon + 1, (size_t)(p->end - colon) - 1};
-        return schemes[i].read(p, (slice){body->at, strcspn(body->at, "?")});
-      }
-    }
-    for (size_t i = 0; i < 3; ++i) {
-      if (scheme.len == strlen(later[i]) && memcmp(scheme.at, later[i], scheme.len) == 0) {
-        return rlc__url_fail(p, RLC_ERR_UNSUPPORTED, p->text, "\"%s:\" is not available in this "
-                             "version; write \"redis://host\" or \"redis+unix:///path\"", later[i]);
-      }
+  for (size_t i = 0; colon != NULL && i < n; ++i) {
+    if (scheme.len == strlen(names[i]) && memcmp(scheme.at, names[i], scheme.len) == 0) {
+      p->url->scheme = schemes[i].scheme;
+      p->url->tls = schemes[i].tls;
+      *body = (slice){colon + 1, (size_t)(p->end - colon) - 1};
+      return schemes[i].read(p, (slice){body->at, strcspn(body->at, "?")});
     }
   }
   /* What stands there is not repeated: without a scheme it may begin with a password. */
   return rlc__url_fail(p, RLC_ERR_URL, p->text, "expected \"shm:\", \"shm:/path\", \"memory:\", "
-                       "\"redis://host\" or \"redis+unix:///path\"%s%s%s",
+                       "\"redis://host\", \"rediss://host\", \"redis+unix:///path\", "
+                       "\"redis+sentinel://host,host/name\" or \"redis+cluster://host,host\"%s%s%s",
                        meant != NULL ? " - did you mean \"" : "", meant != NULL ? meant : "",
                        meant != NULL ? ":\"?" : "");
 }
@@ -357,9 +173,9 @@ static int read_url(parser *p) {
   const char *query;
   int rv;
 
-  if (p->end - p->text > MAX_TEXT) {
-    return rlc__url_fail(p, RLC_ERR_URL, p->text + MAX_TEXT,
-                         "expected a URL of at most %d bytes, found more", MAX_TEXT);
+  if (p->end - p->text > RLC__URL_MAX) {
+    return rlc__url_fail(p, RLC_ERR_URL, p->text + RLC__URL_MAX,
+                         "expected a URL of at most %d bytes, found more", RLC__URL_MAX);
   }
   for (const char *at = p->text; at < p->end; ++at) {
     if ((unsigned char)*at <= ' ' || *at == 0x7f) {
@@ -402,7 +218,7 @@ int rlc__url_new(rlc__url **out, const char *text, const rlc_memory *memory, cha
   url->share = 1;
   url->mode = 0600;
   text = text != NULL ? text : "shm:";
-  p = (parser){url, text, text + strnlen(text, MAX_TEXT + 1), why, why_size};
+  p = (parser){url, text, text + strnlen(text, RLC__URL_MAX + 1), why, why_size, 0};
   rv = read_url(&p);
   if (rv == 0) {
     *out = url;
@@ -429,11 +245,27 @@ void rlc__url_del(rlc__url *url) {
     return;
   }
   memory = url->memory;
-  rlc__free(&memory, url->host);
   rlc__free(&memory, url->path);
+  rlc__free(&memory, url->master);
   free_secret(&memory, url->user);
   free_secret(&memory, url->password);
+  free_secret(&memory, url->sentinel_user);
+  free_secret(&memory, url->sentinel_password);
+  rlc__free(&memory, url->ca);
+  rlc__free(&memory, url->cert);
+  rlc__free(&memory, url->key);
+  rlc__free(&memory, url->sni);
   rlc__free(&memory, url->prefix);
   rlc__free(&memory, url->group);
   rlc__free(&memory, url);
+}
+
+int64_t rlc__url_timeout_us(const rlc__url *url, const rlc_options *options) {
+  if (url->scheme == RLC__SCHEME_SHM || url->scheme == RLC__SCHEME_MEMORY) {
+    return 0;
+  }
+  if (url->timeout_us > 0) {
+    return url->timeout_us;
+  }
+  return options->set & RLC__OPT_TIMEOUT ? options->timeout_us : DEFAULT_TIMEOUT_US;
 }

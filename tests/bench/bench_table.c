@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/error.h"
+#include "store/breaker.h"
 #include "store/store.h"
 
 #define KEYS 100000u
@@ -160,6 +162,43 @@ static rlc__store *open_store(rlc__scheme scheme, const rlc_options *options) {
   return store;
 }
 
+static int away(rlc__store *store, rlc__call *call) {
+  (void)store;
+  (void)call;
+  return RLC__ERR_UNAVAILABLE;
+}
+
+static int still_away(rlc__store *store) {
+  (void)store;
+  return 0;
+}
+
+static void keep(rlc__store *store) {
+  (void)store;
+}
+
+/* What a decision costs while redis is away: the guard's part, its breaker open. */
+static void measure_open_breaker(const rlc_options *options, rlc_fail fail, const char *what,
+                                 const rlc_policy *policy, unsigned repeats, double baseline) {
+  static const rlc__store_ops ops = {.decide = away, .probe = still_away, .del = keep};
+  static rlc__store inner = {&ops};
+  job j = {NULL, policy, 1, repeats, 0};
+  job opening = {NULL, policy, 1, RLC__BREAKER_FAILURES, 0};
+  rlc__url url;
+
+  memset(&url, 0, sizeof url);
+  url.memory = options->memory;
+  url.share = 1;
+  url.fail = fail;
+  if (rlc__guard_store_new(&j.store, &inner, &url, options, NULL, 0) != 0) {
+    exit(1);
+  }
+  opening.store = j.store;
+  decide(&opening);
+  row(what, &j, 1, baseline);
+  j.store->ops->del(j.store);
+}
+
 static rlc_policy *parse(const char *text) {
   rlc_policy *policy;
   char why[RLC_MESSAGE_SIZE] = "";
@@ -237,6 +276,10 @@ int main(int argc, char **argv) {
       j.store->ops->del(j.store);
     }
   }
+  measure_open_breaker(options, RLC_FAIL_OPEN, "redis: breaker open, fail=open", bucket, repeats,
+                       baseline[1]);
+  measure_open_breaker(options, RLC_FAIL_LOCAL, "redis: breaker open, fail=local", bucket, repeats,
+                       baseline[1]);
   rlc_options_del(options);
   rlc_policy_del(bucket);
   rlc_policy_del(uneven);

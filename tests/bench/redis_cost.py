@@ -34,7 +34,8 @@ ROWS = {
     "sliding-window allow": ("sliding-window", doubles(1, 1e6, 3600, 430), 1),
     "sliding-window deny": ("sliding-window", doubles(1, 1, 3600, 430), 1),
     "three limits in one call": ("several", doubles(0, *[1, 1, 3600e6, 3600e10, 1, 1] * 3), 3),
-    "a stack of four rates": ("several", doubles(0, 1, 4, *[3600e6, 3600e10, 1, 1] * 4), 1),
+    "a stack of four rates": ("token-bucket-stack", doubles(*[3600e6] * 4, *[3600e10] * 4), 1),
+    "a stack of four rates deny": ("token-bucket-stack", doubles(*[3600e6] * 8), 1),
 }
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: every figure beside one of the same run that it is to be read against. Not a test:
-nothing passes or fails here. `run.py table|redis|httpd|cost` prints one part."""
+nothing passes or fails here. `run.py table|redis|share|httpd|cost` prints one part."""
 
 import re
 import statistics
@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
 import redis_cost  # noqa: E402
-from redis_env import BUILD, Redis, hammer  # noqa: E402
+from redis_env import BUILD, CONTROL, Redis, hammer  # noqa: E402
 
 ROUNDS = 5
 WIDE = "1000000000/3650day"  # refuses nothing
@@ -33,7 +33,7 @@ def table():
 
 def pings(server, clients):
     """PING answers a second, by redis-benchmark with as many connections."""
-    out = subprocess.run(["redis-benchmark", "-s", str(server.socket), "-c", str(clients), "-n",
+    out = subprocess.run(["redis-benchmark", "-s", str(server.socket), "-a", CONTROL, "-c", str(clients), "-n",
                           "40000", "-q", "-t", "ping_mbulk"], capture_output=True, text=True,
                          check=True).stdout
     return float(re.findall(r"([\d.]+) requests per second", out)[-1])
@@ -61,6 +61,11 @@ def redis():
                     spread(ratios)), flush=True)
     finally:
         server.stop()
+
+
+def share():
+    heading("Threads that share connections, over threads with a plain hiredis connection each")
+    subprocess.run([str(BUILD / "tests/bench/bench_share")], check=True)
 
 
 def wrk(url):
@@ -107,7 +112,7 @@ def cost():
     redis_cost.main()
 
 
-PARTS = {"table": table, "redis": redis, "httpd": httpd, "cost": cost}
+PARTS = {"table": table, "redis": redis, "share": share, "httpd": httpd, "cost": cost}
 
 
 def main():

@@ -34,7 +34,7 @@ check_library() { # file where name
   \"*/*\")
     other=${3#\"}
     other=${other%%/*}
-    if [ "$folder" = rlctl ]; then
+    if [ "$folder" = rlctl ] && [ "$other" != rlctl ]; then
       complain "$2: rlctl includes $3: it uses the public API only, write \"rlcore/rlcore.h\""
     elif [ "$(rank "$other")" -eq 0 ]; then
       complain "$2: $3 is in no folder of libcore that may be included"

@@ -19,8 +19,12 @@ endif
 endif
 if WITH_REDIS_SERVER
 integration_tests += \
+	%D%/test_cluster.py \
 	%D%/test_fake_redis.py \
-	%D%/test_laws.py
+	%D%/test_laws.py \
+	%D%/test_rlctl.py \
+	%D%/test_sentinel.py \
+	%D%/test_server_settings.py
 endif
 
 EXTRA_DIST += \
@@ -31,6 +35,7 @@ EXTRA_DIST += \
 	%D%/redis_env.py \
 	%D%/test_answer.py \
 	%D%/test_away.py \
+	%D%/test_cluster.py \
 	%D%/test_config.py \
 	%D%/test_fake_redis.py \
 	%D%/test_laws.py \
@@ -39,7 +44,11 @@ EXTRA_DIST += \
 	%D%/test_redirects.py \
 	%D%/test_redis.py \
 	%D%/test_restart.py \
-	%D%/test_scopes.py
+	%D%/test_rlctl.py \
+	%D%/test_scopes.py \
+	%D%/test_sentinel.py \
+	%D%/test_server_settings.py \
+	%D%/topology_env.py
 
 # hammer drives a store from many processes as any program would, by the shared library.
 check_PROGRAMS += %D%/hammer

@@ -13,31 +13,52 @@ import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("RLC_BUILDDIR", TOP / "build"))
+SERVER = os.environ.get("RLC_REDIS_SERVER") or "redis-server"
+RLCTL = str(BUILD / "libcore/rlctl/rlctl")
+# As whom the library logs in, and the password of the default user, who only tests are.
+LOGIN = "app:s3cret"
+CONTROL = "control"
+
+
+def rlctl(*words, store=None):
+    """What rlctl prints; it must end well. |store| goes through the environment."""
+    env = dict(os.environ, **({"RLCTL_STORE": store} if store else {}))
+    return subprocess.run([RLCTL, *words], check=True, env=env, text=True,
+                          stdout=subprocess.PIPE).stdout
 
 
 class Redis:
-    """Listens on a unix socket and a loopback port, keeps no files, ends by its pid."""
+    """Listens on a unix socket and a loopback port, keeps no files, ends by its pid. Whoever uses
+    its URLs may do what `rlctl acl` prints for |scheme| and |prefix|, and nothing else."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, scheme="redis", prefix="rl"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rlcore-redis-"))
         self.folder.chmod(0o755)
         self.socket = self.folder / "s"
-        self.options = options
+        self.options, self.scheme = options, scheme
         self.process = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        users = self.folder / "users.acl"
+        users.write_text("user default on >%s ~* &* +@all\n%s" % (
+            CONTROL, rlctl("acl", "--file", store="%s?prefix=%s" % (self.tcp_url, prefix))))
         self.start()
 
     @property
     def url(self):
-        return "redis+unix://%s" % self.socket
+        return "redis+unix://%s@%s" % (LOGIN, self.socket)
+
+    @property
+    def tcp_url(self):
+        return "%s://%s@127.0.0.1:%d" % (self.scheme, LOGIN, self.port)
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+            [SERVER, "--port", str(self.port), "--bind", "127.0.0.1",
              "--unixsocket", str(self.socket), "--unixsocketperm", "777", "--dir",
-             str(self.folder), "--save", "", "--appendonly", "no", *self.options],
+             str(self.folder), "--save", "", "--appendonly", "no", "--aclfile",
+             str(self.folder / "users.acl"), *self.options],
             stdout=subprocess.DEVNULL)
         end = time.monotonic() + 20
         while True:
@@ -49,8 +70,11 @@ class Redis:
                 time.sleep(0.02)
 
     def command(self, *words):
-        with Client(self.socket) as client:
+        with self.client() as client:
             return client.command(*words)
+
+    def client(self):
+        return Client(self.socket, CONTROL)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -73,11 +97,21 @@ class Redis:
 
 
 class Client:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
+    """A connection to a unix socket's path, or to a host and port; with |password| as the default
+    user."""
+
+    def __init__(self, where, password=None):
+        is_tcp = isinstance(where, tuple)
+        self.socket = socket.socket(socket.AF_INET if is_tcp else socket.AF_UNIX)
         self.socket.settimeout(10)
-        self.socket.connect(str(path))
+        try:
+            self.socket.connect(where if is_tcp else str(where))
+        except OSError:
+            self.socket.close()
+            raise
         self.file = self.socket.makefile("rb")
+        if password:
+            self.command("AUTH", password)
 
     def __enter__(self):
         return self
@@ -116,15 +150,21 @@ class Hammer:
         for policy in policies:
             words += ["--policy", policy]
         for name, value in options.items():
-            words += ["--" + name, str(value)]
+            words.append("--" + name.replace("_", "-"))
+            if value is not True:
+                words.append(str(value))
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, env=dict(os.environ, **(env or {})))
         assert self.process.stdout.readline() == "ready\n"
 
     def go(self):
-        self.process.stdin.write("go\n")
+        self.process.stdin.write("\n")
         self.process.stdin.flush()
         return self
+
+    def stop(self):
+        """Ends it before its time."""
+        return self.go()
 
     def result(self, timeout=120):
         out, _ = self.process.communicate(timeout=timeout)

@@ -90,3 +90,16 @@ def test_closed_dry_run(site, ip):
 def test_each_its_own(site, ip):
     assert [site.get("/closed", ip).status for _ in range(5)] == [503] * 5
     assert [site.get("/local", ip).status for _ in range(3)] == [200, 200, 429]
+
+
+# A name that cannot be looked up keeps httpd neither from starting nor from coming back: the fail
+# policy decides, and the log says why.
+def test_name_unknown(start, ip):
+    httpd = start('RateLimitStore "redis://nobody.invalid?fail=closed"\nRateLimit "1000/365day"')
+    httpd.expect("RLC")
+    assert httpd.statuses(12, "/page.html", ip=ip) == [503] * 12
+    httpd.logged("RLC0101")
+    httpd.logged("RLC0302")
+    assert "no connection to redis at nobody.invalid:6379: " in httpd.error_log()
+    httpd.graceful()
+    assert httpd.get("/page.html", ip).status == 503

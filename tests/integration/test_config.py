@@ -14,6 +14,11 @@ WRONG = [
     ("RateLimitStore redis", 'RateLimitStore: column 1: expected "shm:"'),
     ("RateLimitStore redis://h/zero", "RateLimitStore: column"),
     ("RateLimitStore redis://h?timout=5s", 'unknown option "timout"'),
+    ("RateLimitStore redis+sentinel://h", "the name that the sentinels know the master by"),
+    ("RateLimitStore redis+cluster://h,h", "this is host 1 once more"),
+    ("RateLimitStore redis://h?ca=/ca.pem", '"ca=" belongs to "rediss://"'),
+    ("RateLimitStore rediss://h?ca=ca.pem", 'expected an absolute path after "ca="'),
+    ("RateLimitStore rediss://h?ca=@ROOT@/missing", 'RateLimitStore: the file "'),
     ("RateLimitStore shm:?size=none", "RateLimitStore: column"),
     ("RateLimitStore shm:/@ROOT@/table?siz=1", "RateLimitStore: column"),
     ("RateLimitStore shm:@ROOT@/nowhere/table", "RateLimitStore: there is no folder"),
@@ -61,6 +66,9 @@ WRONG = [
     ('RateLimit 100/min key="a"b', "RateLimit: text follows a closing quote"),
     ('RateLimit 100/min key="%{HTTP:X"', 'RateLimit: in key="%{HTTP:X":'),
     ('RateLimit 100/min key="%{NO_SUCH_VARIABLE}"', 'RateLimit: in key="%{NO_SUCH_VARIABLE}":'),
+    ('RateLimit 100/min group="%{HTTP:X"', 'RateLimit: in group="%{HTTP:X":'),
+    ("RateLimit 100/min group=a group=b", "RateLimit: group= is there twice"),
+    ("RateLimit 100/min gruop=a", "cost=, when=, fail= or group="),
     ('RateLimit 100/min when="%{REQUEST_METHOD} ="', "RateLimit: in when="),
     ("RateLimit 100/min cost=-1", 'RateLimit: cost="-1" is no cost: write a whole number from 0'),
     ("RateLimit 100/min cost=1.5", 'RateLimit: cost="1.5" is no cost'),
@@ -92,6 +100,9 @@ RateLimit "100/min" name=a key="%{HTTP:X-API-Key}" cost="%{ENV:api_cost}"
 RateLimit '100/min' "when=%{REQUEST_METHOD} == 'POST'" name=b fail=closed
 RateLimit 100/min name=c when="%{REQUEST_URI} =~ m#^/\\"quoted\\"#" cost=1000000000
 RateLimit 100/min name=d cost=0
+RateLimit 100/min name=e group=all
+RateLimit 100/min name=f group="" key="%{REMOTE_USER}"
+RateLimit 100/min name=g group="%{tolower:%{HTTP:X-Tenant}}"
 RateLimitMode dry-run
 RateLimitFail Open
 RateLimitHeaders OFF
@@ -146,7 +157,7 @@ def test_annotated_file():
     path = httpd_env.TOP / "mod_ratelimit_redis/ratelimit_redis.conf"
     text = path.read_text().replace("/etc/apache2/ratelimit.secret", "good")
     shown = re.sub(r"^#(?=[A-Z<]|  RateLimit)(?!LoadModule)", "", text, flags=re.M)
-    assert shown.count("\n  RateLimit ") == 2
+    assert shown.count("\n  RateLimit ") == 4
     for conf in [text, shown]:
         httpd = prepare(conf)
         passed, said = httpd.configtest()
@@ -165,9 +176,25 @@ def test_configtest_makes_no_file():
     assert not passed and "RateLimitStore: " in said
 
 
+# Servers are not asked for, nor their names looked up: both may be away for now.
+@pytest.mark.parametrize("url", [
+    "redis://nobody.invalid", "rediss://nobody.invalid:6380/1?sni=redis.example&connections=4",
+    "redis+unix://@ROOT@/nobody.sock?db=1", "redis+sentinel://a.invalid,b.invalid:1/main/1",
+    "rediss+sentinel://a.invalid/main?sentinel-user=u&sentinel-password=p",
+    "redis+cluster://a.invalid,b.invalid,[::1]:7000", "rediss+cluster://u:p@a.invalid"])
+def test_servers_away(url):
+    httpd = prepare(f'RateLimitStore "{url}"')
+    passed, said = httpd.configtest()
+    httpd.finish()
+    assert passed, said
+
+
 # No sentence repeats a password.
-def test_password_stays_in():
-    httpd = prepare("RateLimitStore redis://user:hunter2@h:99999/0")
+@pytest.mark.parametrize("url", [
+    "redis://user:hunter2@h:99999/0", "rediss://user:hunter2/0",
+    "redis+sentinel://h/main?sentinel-password=a&hunter2", "redis+cluster://user:hunter2@h,h"])
+def test_password_stays_in(url):
+    httpd = prepare(f'RateLimitStore "{url}"')
     passed, said = httpd.configtest()
     httpd.finish()
     assert not passed and "RateLimitStore: " in said and "hunter2" not in said

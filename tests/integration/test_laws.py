@@ -38,8 +38,7 @@ def store(request, redis, tmp_path):
         return "shm:%s/table" % tmp_path
     if request.param.startswith("redis"):
         redis.command("FLUSHALL")
-        return {"redis:": "redis://127.0.0.1:%d" % redis.port,
-                "redis+unix:": redis.url}[request.param] + SLOW
+        return {"redis:": redis.tcp_url, "redis+unix:": redis.url}[request.param] + SLOW
     return request.param
 
 

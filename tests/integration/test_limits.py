@@ -38,6 +38,16 @@ RateLimitPolicy named "2/365day"
   RateLimit "3/365day" name=twice
   RateLimit "3/365day" name=twice
 </Location>
+<Location /group>
+  RateLimit "2/365day" name=group group="%{HTTP:X-Group}"
+</Location>
+<Location /group-twice>
+  RateLimit "4/365day" name=group-twice group="%{HTTP:X-Group}"
+  RateLimit "4/365day" name=group-twice group="%{HTTP:X-Other}"
+</Location>
+<Location /group-broken>
+  RateLimit "2/365day" name=group-broken group="%{file:@ROOT@/%{HTTP:X-File}}"
+</Location>
 <Location /user>
   RateLimit "2/365day" name=user key="%{REMOTE_USER}"
 </Location>
@@ -57,7 +67,7 @@ RateLimitPolicy named "2/365day"
   RateLimit "2/365day" name=broken key="%{file:@ROOT@/%{HTTP:X-File}}"
 </Location>
 AliasMatch "^/(address|key|cost|fixed-cost|when|by-name|renamed|both)" @DOCS@/page.html
-AliasMatch "^/(twice|user|guess|functions|broken)" @DOCS@/page.html
+AliasMatch "^/(twice|user|guess|functions|broken|group)" @DOCS@/page.html
 """
 
 
@@ -151,6 +161,26 @@ def test_same_limit_twice(site, ip):
     assert len(answers[0].items("RateLimit")) == 1
 
 
+# A client counts apart in each group, and an empty one is none.
+def test_group(site, ip):
+    assert site.statuses(3, "/group", ip=ip) == [200, 200, 429]
+    assert site.statuses(3, "/group", ip=ip, X_Group="one") == [200, 200, 429]
+    assert site.statuses(3, "/group", ip=ip, X_Group="two") == [200, 200, 429]
+    assert site.get("/group", ip, X_Group="").status == 429
+
+
+# Two lines with one name and one key are one limit where their group is the same, and else two.
+def test_group_twice(site, ip):
+    def left(**headers):
+        answer = site.get("/group-twice", ip, **headers)
+        return [item[1]["r"] for item in answer.items("RateLimit")]
+
+    assert left(X_Group="a", X_Other="a") == [3]
+    assert left(X_Group="a", X_Other="b") == [2, 3]
+    assert left() == [3]
+    assert left(X_Other="b") == [2, 2]
+
+
 # A key that reads the user is decided after authentication: each user has a quota, and a request
 # that authentication refuses costs nobody anything.
 def test_user(site, ip):
@@ -191,3 +221,11 @@ def test_expression_fails(site, ip):
     site.logged("RLR0004")
     site.expect("Cannot open file")  # httpd's own line about it
     assert site.statuses(2, "/broken", ip=ip, X_File="users") == [200, 200]
+
+
+# Nor does one of group=: the limit goes on without a group.
+def test_group_fails(site, ip):
+    assert site.statuses(3, "/group-broken", ip=ip, X_File="missing") == [200, 200, 429]
+    site.logged("RLR0004")
+    site.expect("Cannot open file")
+    assert site.statuses(2, "/group-broken", ip=ip, X_File="users") == [200, 200]

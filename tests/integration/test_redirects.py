@@ -93,6 +93,6 @@ def test_one_name_with_two_policies(start):
 def test_stricter_fail_policy(start):
     httpd = start('RateLimitStore "redis+unix:///nonexistent/s?fail=local"\n'
                   + CONF[CONF.index('<Location "/open">'):])
-    httpd.expect("RLC0101", "RLC0301")
+    httpd.expect("RLC0101", "RLC0301", "RLC0302")
     assert httpd.get("/open/page.html").status == 404
     assert httpd.get("/open/closed/page.html").status == 503

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two httpds and one Redis: what passes is the quota, exactly."""
 
+import base64
 import collections
+import hashlib
+import hmac
 import http.client
 import signal
 import threading
+import time
 
 import pytest
 
@@ -13,7 +17,7 @@ import redis_env
 from httpd_env import MPMS
 
 CONF = """
-RateLimitStore redis+unix://@SOCKET@?timeout=5s&prefix=test
+RateLimitStore @STORE@?timeout=5s&prefix=test
 RateLimitFail closed
 RateLimitPolicy few "7/365day"
 RateLimit few key="%{HTTP:X-Key}"
@@ -28,9 +32,18 @@ AliasMatch "^/(many|sliding)" @DOCS@/page.html
 """
 
 
+GROUPS = """
+RateLimitStore @STORE@?timeout=5s&prefix=test
+RateLimitFail closed
+RateLimit "2/365day" name=user key="%{HTTP:X-User}" group="%{HTTP:X-Tenant}"
+RateLimit "9/365day" name=tenant key="%{HTTP:X-Tenant}"
+RateLimit "99/365day" name=all key=all group="%{HTTP:X-Tenant}"
+"""
+
+
 @pytest.fixture
 def redis():
-    server = redis_env.Redis()
+    server = redis_env.Redis(prefix="test")
     yield server
     server.stop()
 
@@ -67,7 +80,7 @@ def fire(httpds, path, requests, threads=20):
 
 
 def two(start, redis, mpm="event"):
-    conf = CONF.replace("@SOCKET@", str(redis.socket))
+    conf = CONF.replace("@STORE@", redis.url)
     return [start(conf, mpm=mpm) for _ in range(2)]
 
 
@@ -96,9 +109,55 @@ def test_keys(start, redis):
     assert redis.command("PTTL", keys[0]) > 0
 
 
+# Limits of one group have its hash in their braces, which chooses the slot of a cluster, as has one
+# without a group whose key is its text.
+@pytest.mark.parametrize("secret", [None, b"0123456789abcdef"])
+def test_group(redis, secret):
+    def hashed(text):
+        digest = hmac.digest(secret, text, "sha256") if secret else hashlib.sha256(text).digest()
+        return base64.urlsafe_b64encode(digest[:12]).decode()
+
+    httpd = httpd_env.Httpd(GROUPS.replace("@STORE@", redis.url)
+                            + ("RateLimitSecretFile @ROOT@/secret\n" if secret else ""))
+    try:
+        httpd.write("secret", (secret or b"none").decode(), httpd.root).chmod(0o600)
+        httpd.start()
+        assert httpd.statuses(3, "/page.html", X_Tenant="t1", X_User="u1") == [200, 200, 429]
+        assert httpd.get("/page.html", X_Tenant="t1").status == 200  # an empty key: no limit
+        httpd.get("/page.html", X_User="u1")  # an empty group
+    finally:
+        httpd.finish()
+    group, user, every = hashed(b"t1"), hashed(b"u1"), hashed(b"all")
+    assert {key.decode() for key in redis.command("KEYS", "*")} == {
+        f"test:{{{group}}}{user}:tuser", f"test:{{{group}}}:ttenant",
+        f"test:{{{group}}}{every}:tall", f"test:{{{user}}}:tuser", f"test:{{{every}}}:tall"}
+
+
+# A Redis Cluster decides a group in one command, and keys without one each where it lies.
+def test_group_in_cluster():
+    cluster = redis_env.Redis("--cluster-enabled", "yes", "--cluster-port",
+                              str(httpd_env.free_port()), prefix="test", scheme="redis+cluster")
+    httpd = httpd_env.Httpd(GROUPS.replace("@STORE@", cluster.tcp_url))
+    try:
+        cluster.command("CLUSTER", "ADDSLOTS", *range(16384))
+        while b"cluster_state:ok" not in cluster.command("CLUSTER", "INFO"):
+            time.sleep(0.02)
+        httpd.start()
+        assert httpd.get("/page.html", X_Tenant="t1", X_User="u1").status == 200  # loads scripts
+        commands = []
+        for tenant in ["t1", "t2", ""]:
+            before = cluster.calls()["evalsha"]
+            assert httpd.get("/page.html", X_Tenant=tenant, X_User="u1").status == 200
+            commands.append(cluster.calls()["evalsha"] - before)
+        assert commands == [1, 1, 2]
+    finally:
+        cluster.stop()
+        httpd.finish()
+
+
 # A secret changes the names: programs with another secret do not count together.
 def test_secret(start, redis):
-    conf = CONF.replace("@SOCKET@", str(redis.socket)) + "RateLimitSecretFile @ROOT@/secret\n"
+    conf = CONF.replace("@STORE@", redis.url) + "RateLimitSecretFile @ROOT@/secret\n"
     plain = two(start, redis)[0]
     keyed = httpd_env.Httpd(conf)
     try:
@@ -113,7 +172,7 @@ def test_secret(start, redis):
 
 # Redis stops and comes back: the fail policy answers meanwhile, and the counters are there again.
 def test_comes_back(start, redis):
-    conf = CONF.replace("@SOCKET@", str(redis.socket)).replace("timeout=5s", "timeout=100ms")
+    conf = CONF.replace("@STORE@", redis.url).replace("timeout=5s", "timeout=100ms")
     httpd = start(conf)
     httpd.expect("RLC")
     assert httpd.statuses(3, "/page.html", X_Key="k") == [200] * 3

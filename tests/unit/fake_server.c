@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -124,6 +125,7 @@ static void *run_peer(void *user) {
 static void *run_server(void *user) {
   fake_server *s = user;
   struct pollfd wanted[] = {{s->listener, POLLIN, 0}, {s->stop, POLLIN, 0}};
+  const int on = 1;
 
   for (;;) {
     unsigned i = atomic_load(&s->connections);
@@ -140,6 +142,7 @@ static void *run_server(void *user) {
     peer->number = i;
     peer->fd = accept(s->listener, NULL, NULL);
     must(peer->fd >= 0, "accept");
+    (void)setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* not of a unix socket */
     peer->in = fdopen(dup(peer->fd), "r");
     must(peer->in != NULL, "fdopen");
     atomic_store(&s->connections, i + 1);
@@ -166,16 +169,18 @@ void fake_server_start(fake_server *s, int tcp, fake_behaviour *serve, void *use
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     must(bind(s->listener, (struct sockaddr *)&any, size) == 0, "bind");
     must(getsockname(s->listener, (struct sockaddr *)&any, &size) == 0, "getsockname");
-    rv = rlc__resolve_host(&s->address.addresses, "127.0.0.1", ntohs(any.sin_port), why,
+    rv = rlc__resolve_host(&s->addresses, "127.0.0.1", ntohs(any.sin_port), why,
                            sizeof why);
   } else {
-    rv = rlc__resolve_path(&s->address.addresses, s->path, why, sizeof why);
+    rv = rlc__resolve_path(&s->addresses, s->path, why, sizeof why);
     s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(bind(s->listener, (struct sockaddr *)&s->address.addresses.at[0].socket,
-              s->address.addresses.at[0].len) == 0,
+    must(bind(s->listener, (struct sockaddr *)&s->addresses.at[0].socket,
+              s->addresses.at[0].len) == 0,
          "bind");
   }
   must(rv == 0, why);
+  snprintf(s->endpoint.host, sizeof s->endpoint.host, "%s", tcp ? "127.0.0.1" : s->path);
+  s->endpoint.port = tcp ? ntohs(any.sin_port) : 0;
   must(listen(s->listener, FAKE_PEERS) == 0, "listen");
   must(pthread_create(&s->thread, NULL, run_server, s) == 0, "pthread_create");
 }

@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "redis/transport.h"
+#include "redis/endpoint.h"
+#include "redis/resolve.h"
+#include "rlcore/rlcore.h"
 
 /*
  * A server, in threads of the test, that answers what the test wants: a behaviour runs for each
@@ -45,7 +47,8 @@ struct fake_server {
   int stop; /* readable when the server is to stop */
   pthread_t thread;
   fake_peer peer[FAKE_PEERS];
-  rlc__server address; /* how to reach it */
+  rlc__addresses addresses; /* how to reach it */
+  rlc__endpoint endpoint;   /* the same, as a client is told */
 };
 
 void fake_server_start(fake_server *s, int tcp, fake_behaviour *serve, void *user);

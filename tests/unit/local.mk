@@ -4,51 +4,94 @@
 unit_tests =
 if WITH_CMOCKA
 unit_tests += \
+	%D%/test_advice \
 	%D%/test_algorithm \
 	%D%/test_base \
+	%D%/test_bound \
+	%D%/test_client \
+	%D%/test_cluster \
+	%D%/test_connection \
 	%D%/test_guard \
 	%D%/test_http \
 	%D%/test_interleave \
 	%D%/test_keyname \
+	%D%/test_lane \
 	%D%/test_limiter \
+	%D%/test_lookup \
 	%D%/test_module_text \
 	%D%/test_policy \
-	%D%/test_pool \
 	%D%/test_races \
+	%D%/test_reader \
 	%D%/test_recovery \
-	%D%/test_redis_store \
+	%D%/test_redis_acl \
+	%D%/test_refusal \
+	%D%/test_sentinel \
 	%D%/test_shm \
 	%D%/test_table \
-	%D%/test_transport \
-	%D%/test_url
+	%D%/test_url \
+	%D%/test_url_option \
+	%D%/test_url_server
 if WITH_REDIS_SERVER
 unit_tests += \
 	%D%/test_mixed \
+	%D%/test_queue \
+	%D%/test_redis_store \
 	%D%/test_replay \
 	%D%/test_script \
+	%D%/test_tls \
 	%D%/test_vectors
 endif
 endif
 check_PROGRAMS += $(unit_tests)
 
+sanitized_tests = $(fuzz_tests)
+if WITH_CMOCKA
+sanitized_tests += \
+	%D%/test_client \
+	%D%/test_connection \
+	%D%/test_guard \
+	%D%/test_lane \
+	%D%/test_limiter \
+	%D%/test_lookup \
+	%D%/test_reader
+if WITH_REDIS_SERVER
+sanitized_tests += \
+	%D%/test_queue \
+	%D%/test_redis_store \
+	%D%/test_tls
+endif
+endif
+
 tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
+tests_unit_test_cluster_SOURCES = %D%/test_cluster.c %D%/reply_help.h
 tests_unit_test_interleave_SOURCES = %D%/test_interleave.c %D%/step_help.h
 tests_unit_test_module_text_SOURCES = \
 	%D%/test_module_text.c mod_ratelimit_redis/text.c mod_ratelimit_redis/text.h
 tests_unit_test_module_text_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
 tests_unit_test_policy_SOURCES = %D%/test_policy.c %D%/failing_memory.h
-tests_unit_test_pool_SOURCES = %D%/test_pool.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_queue_SOURCES = %D%/test_queue.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_races_SOURCES = %D%/test_races.c %D%/table_help.h
 tests_unit_test_races_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_boottime_us
 tests_unit_test_recovery_SOURCES = %D%/test_recovery.c %D%/step_help.h
 tests_unit_test_redis_store_SOURCES = \
-	%D%/test_redis_store.c %D%/failing_memory.h %D%/fake_server.c %D%/fake_server.h
+	%D%/test_redis_store.c %D%/failing_memory.h %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_refusal_SOURCES = %D%/test_refusal.c %D%/reply_help.h
 tests_unit_test_replay_SOURCES = %D%/test_replay.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_mixed_SOURCES = %D%/test_mixed.c %D%/redis_server.c %D%/redis_server.h
-tests_unit_test_script_SOURCES = \
-	%D%/test_script.c %D%/fake_server.c %D%/fake_server.h %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_sentinel_SOURCES = %D%/test_sentinel.c %D%/reply_help.h
+tests_unit_test_lookup_SOURCES = %D%/test_lookup.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_lookup_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getaddrinfo
+tests_unit_test_script_SOURCES = %D%/test_script.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_shm_SOURCES = %D%/test_shm.c %D%/table_help.h
 tests_unit_test_table_SOURCES = %D%/test_table.c %D%/table_help.h
-tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/fake_server.c %D%/fake_server.h
-tests_unit_test_url_SOURCES = %D%/test_url.c %D%/failing_memory.h
+tests_unit_test_client_SOURCES = %D%/test_client.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_lane_SOURCES = %D%/test_lane.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_connection_SOURCES = \
+	%D%/test_connection.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_url_SOURCES = %D%/test_url.c %D%/failing_memory.h %D%/url_help.h
+tests_unit_test_url_option_SOURCES = %D%/test_url_option.c %D%/url_help.h
+tests_unit_test_url_server_SOURCES = %D%/test_url_server.c %D%/url_help.h
+tests_unit_test_tls_SOURCES = \
+	%D%/test_tls.c %D%/tls_files.c %D%/tls_files.h %D%/fake_server.c %D%/fake_server.h \
+	%D%/redis_server.c %D%/redis_server.h
 tests_unit_test_vectors_SOURCES = %D%/test_vectors.c %D%/redis_server.c %D%/redis_server.h

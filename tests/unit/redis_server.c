@@ -14,23 +14,55 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Whether the server answers a PING now. */
-static int answers(const char *path) {
+#include "rlcore/rlcore.h"
+
+/* Sends |line| and reads the start of the answer. Returns whether there was one. */
+static int ask(const char *path, const char *line, char *reply, size_t size) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  char reply[8] = {0};
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  int yes;
+  ssize_t n = -1;
 
   snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-  yes = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-        send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 && recv(fd, reply, sizeof reply - 1, 0) > 0 &&
-        strncmp(reply, "+PONG", 5) == 0;
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+      send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line)) {
+    n = recv(fd, reply, size - 1, 0);
+  }
   close(fd);
-  return yes;
+  reply[n > 0 ? n : 0] = '\0';
+  return n > 0;
+}
+
+/* Whether the server answers a PING now. */
+static int answers(const char *path) {
+  char reply[8];
+
+  return ask(path, "PING\r\n", reply, sizeof reply) && strncmp(reply, "+PONG", 5) == 0;
+}
+
+int redis_server_command(const redis_server *server, const char *command) {
+  char line[512];
+  char reply[256];
+
+  snprintf(line, sizeof line, "%s\r\n", command);
+  return ask(server->socket, line, reply, sizeof reply) && reply[0] != '-' ? 0 : -1;
+}
+
+int redis_server_allow(const redis_server *server, const char *url) {
+  char command[480] = "ACL SETUSER ";
+  size_t len = strlen(command);
+  char why[RLC_MESSAGE_SIZE];
+
+  if (rlc_redis_format_acl(command + len, sizeof command - len, url, RLC_ACL_REDIS, why,
+                           sizeof why) <= 0) {
+    fprintf(stderr, "no access list for %s: %s\n", url, why);
+    return -1;
+  }
+  return redis_server_command(server, command);
 }
 
 int redis_server_start(redis_server *server) {
   const struct timespec pause = {0, 10000000};
+  const char *program = getenv("RLC_REDIS_SERVER");
 
   snprintf(server->folder, sizeof server->folder, "/tmp/rlcore-redis-XXXXXX");
   if (mkdtemp(server->folder) == NULL) {
@@ -38,7 +70,7 @@ int redis_server_start(redis_server *server) {
     return -1;
   }
   snprintf(server->socket, sizeof server->socket, "%s/s", server->folder);
-  snprintf(server->url, sizeof server->url, "redis+unix://%s", server->socket);
+  snprintf(server->url, sizeof server->url, "redis+unix://app:s3cret@%s", server->socket);
   server->pid = fork();
   if (server->pid == 0) {
     int null = open("/dev/null", O_RDWR);
@@ -46,14 +78,15 @@ int redis_server_start(redis_server *server) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test must not leave it running */
     dup2(null, 0);
     dup2(null, 1);
-    execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", server->socket, "--dir",
+    program = program != NULL && program[0] != '\0' ? program : "redis-server";
+    execlp(program, program, "--port", "0", "--unixsocket", server->socket, "--dir",
            server->folder, "--save", "", "--appendonly", "no", (char *)NULL);
-    fprintf(stderr, "redis-server cannot be run: %s\n", strerror(errno));
+    fprintf(stderr, "%s cannot be run: %s\n", program, strerror(errno));
     _exit(127);
   }
   for (int i = 0; i < 1000; ++i) {
     if (answers(server->socket)) {
-      return 0;
+      return redis_server_allow(server, server->url);
     }
     if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
       break;

@@ -84,7 +84,7 @@ static inline void open_get_stats(rlc__store *store, rlc_stats *stats) {
 }
 
 static inline open_table *open_table_new(uint64_t slots) {
-  static const rlc__store_ops ops = {open_decide, open_get_stats, NULL, NULL};
+  static const rlc__store_ops ops = {.decide = open_decide, .get_stats = open_get_stats};
   open_table *table = calloc(1, sizeof *table);
 
   assert_non_null(table);

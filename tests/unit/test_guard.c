@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "store/breaker.h"
@@ -23,6 +25,9 @@ typedef struct fake {
   int error;    /* what decide answers */
   int allowed;
   unsigned asked;
+  int probe;    /* what probe answers */
+  unsigned probed;
+  uint32_t news;
 } fake;
 
 static unsigned deleted;
@@ -38,12 +43,25 @@ static int fake_decide(rlc__store *store, rlc__call *call) {
   return f->error;
 }
 
+static int fake_probe(rlc__store *store) {
+  fake *f = (fake *)store;
+
+  ++f->probed;
+  return f->probe;
+}
+
+static uint32_t fake_news(rlc__store *store) {
+  return ((fake *)store)->news;
+}
+
 static void fake_del(rlc__store *store) {
   (void)store;
   ++deleted;
 }
 
-static const rlc__store_ops fake_ops = {fake_decide, NULL, NULL, fake_del};
+static const rlc__store_ops fake_ops = {.decide = fake_decide, .del = fake_del};
+static const rlc__store_ops probed_ops = {
+    .decide = fake_decide, .probe = fake_probe, .news = fake_news, .del = fake_del};
 
 typedef struct fixture {
   fake inner;
@@ -68,7 +86,7 @@ static void open_guard(fixture *f, const char *url_text, const char *policy) {
   char why[RLC_MESSAGE_SIZE];
 
   memset(f, 0, sizeof *f);
-  f->inner = (fake){{&fake_ops}, 0, 1, 0};
+  f->inner = (fake){{&fake_ops}, 0, 1, 0, 0, 0, 0};
   assert_int_equal(rlc__url_new(&url, url_text, rlc__memory_or_default(NULL), why, sizeof why), 0);
   assert_int_equal(rlc_options_new(&options, NULL), 0);
   rlc_options_set_log(options, keep_line, f);
@@ -77,7 +95,8 @@ static void open_guard(fixture *f, const char *url_text, const char *policy) {
   rlc_options_del(options);
   rlc__url_del(url);
   assert_int_equal(rlc_policy_new(&f->policy, "p", policy, NULL, why, sizeof why), 0);
-  f->item = (rlc__item){f->policy, "k", 1, "p", 1, 1, RLC_FAIL_DEFAULT, RLC_RESULT_INIT};
+  f->item = (rlc__item){.policy = f->policy, .key = "k", .key_len = 1, .name = "p", .name_len = 1,
+                        .cost = 1, .result = RLC_RESULT_INIT};
 }
 
 static void close_guard(fixture *f) {
@@ -183,6 +202,22 @@ static void other_verbs_mirror_test(void **state) {
   close_guard(&f);
 }
 
+/* In the fallback, too, a key counts apart in each group. */
+static void groups_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "2/day");
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->allowed, 1);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  f.item.group = "g";
+  f.item.group_len = 1;
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->remaining, 1);
+  f.item.group_len = 0;
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->remaining, 0);
+  close_guard(&f);
+}
+
 /* A closed limit beside a local one refuses the whole: the local one is not charged. */
 static void closed_beside_local_test(void **state) {
   fixture f;
@@ -227,11 +262,103 @@ static void breaker_opens_test(void **state) {
   close_guard(&f);
 }
 
+static void await(int64_t us) {
+  int64_t end = rlc__clock_monotonic_us() + us;
+  struct timespec left = {0, us % 1000000 * 1000};
+
+  while (rlc__clock_monotonic_us() < end) {
+    nanosleep(&left, NULL);
+  }
+}
+
+/* An open breaker asks the store's own probe, which waits for nothing; only when that says so does a
+ * decision prove it, and close the breaker. */
+static void probe_test(void **state) {
+  rlc_stats stats = RLC_STATS_INIT;
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=open", "10/day");
+  f.inner.base.ops = &probed_ops;
+  f.inner.error = RLC__ERR_REFUSED;
+  for (unsigned i = 0; i < RLC__BREAKER_FAILURES; ++i) {
+    ask(&f, RLC__OP_CHECK, 1);
+  }
+  assert_int_equal(f.inner.probed, 0);
+  f.inner.error = 0;
+  await(RLC__BREAKER_FIRST_US);
+  for (int i = 0; i < 20; ++i) { /* it is not known yet */
+    assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_FAIL_OPEN);
+  }
+  assert_int_equal(f.inner.probed, 20);
+  assert_int_equal(f.inner.asked, RLC__BREAKER_FAILURES);
+  f.inner.probe = -1; /* no: longer than before it is left alone */
+  ask(&f, RLC__OP_CHECK, 1);
+  ask(&f, RLC__OP_CHECK, 1);
+  assert_int_equal(f.inner.probed, 21);
+  assert_int_equal(f.inner.asked, RLC__BREAKER_FAILURES);
+  await(2 * RLC__BREAKER_FIRST_US);
+  f.inner.probe = 1;
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_STORE);
+  f.guard->ops->get_stats(f.guard, &stats);
+  assert_int_equal(stats.breaker, RLC_BREAKER_CLOSED);
+  assert_int_equal(stats.breaker_reason, RLC_REASON_REFUSED);
+  assert_int_equal(stats.store_refused, RLC__BREAKER_FAILURES);
+  assert_int_equal(f.lines, 2);
+  assert_non_null(strstr(f.line, "RLC0102"));
+  close_guard(&f);
+}
+
+/* News of the store end the wait of an open breaker: the next decision proves it. */
+static void news_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=open", "10/day");
+  f.inner.base.ops = &probed_ops;
+  f.inner.news = 7;
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  for (unsigned i = 0; i < RLC__BREAKER_FAILURES; ++i) {
+    ask(&f, RLC__OP_CHECK, 1);
+  }
+  ask(&f, RLC__OP_CHECK, 1);
+  assert_int_equal(f.inner.asked, RLC__BREAKER_FAILURES);
+  ++f.inner.news; /* which come to nothing, and the wait is longer */
+  ask(&f, RLC__OP_CHECK, 1);
+  ask(&f, RLC__OP_CHECK, 1);
+  assert_int_equal(f.inner.asked, RLC__BREAKER_FAILURES + 1);
+  ++f.inner.news;
+  f.inner.error = 0;
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_STORE);
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_STORE);
+  assert_int_equal(f.inner.probed, 0);
+  close_guard(&f);
+}
+
+/* One server of several that is away is no reason to leave the others. */
+static void part_test(void **state) {
+  rlc_stats stats = RLC_STATS_INIT;
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=open", "10/day");
+  f.inner.error = RLC__ERR_PART;
+  for (int i = 0; i < 20; ++i) {
+    assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_FAIL_OPEN);
+  }
+  assert_int_equal(f.inner.asked, 20);
+  f.guard->ops->get_stats(f.guard, &stats);
+  assert_int_equal(stats.breaker, RLC_BREAKER_CLOSED);
+  assert_int_equal(stats.store_unavailable, 20);
+  assert_int_equal(f.lines, 0);
+  close_guard(&f);
+}
+
 static void fail_times(rlc__breaker *b, unsigned times, int64_t now) {
   int64_t open_us;
 
   for (unsigned i = 0; i < times; ++i) {
-    rlc__breaker_report(b, rlc__breaker_ask(b, now), 0, now, &open_us);
+    rlc__breaker_report(b, rlc__breaker_ask(b, now), RLC__BREAKER_FAILED, now, &open_us);
   }
 }
 
@@ -243,11 +370,59 @@ static void breaker_counts_in_a_row_test(void **state) {
   (void)state;
   rlc__breaker_init(&b, 1);
   fail_times(&b, RLC__BREAKER_FAILURES - 1, 1);
-  rlc__breaker_report(&b, rlc__breaker_ask(&b, 1), 1, 1, &open_us);
+  rlc__breaker_report(&b, rlc__breaker_ask(&b, 1), RLC__BREAKER_WORKED, 1, &open_us);
   fail_times(&b, RLC__BREAKER_FAILURES - 1, 1);
   assert_int_equal(rlc__breaker_state(&b), RLC_BREAKER_CLOSED);
   fail_times(&b, 1, 1);
   assert_int_equal(rlc__breaker_state(&b), RLC_BREAKER_OPEN);
+}
+
+static int report_at(rlc__breaker *b, rlc__breaker_outcome outcome, int64_t now) {
+  int64_t open_us;
+
+  return rlc__breaker_report(b, rlc__breaker_ask(b, now), outcome, now, &open_us);
+}
+
+/* Time-outs open it when they are many within a second and no fewer than the rest, though successes
+ * stand between them; a few among many, or many over a long time, do not. */
+static void breaker_timeouts_test(void **state) {
+  rlc__breaker b;
+  unsigned i;
+
+  (void)state;
+  rlc__breaker_init(&b, 1);
+  for (i = 1; i < RLC__BREAKER_TIMEOUTS; ++i) {
+    assert_int_equal(report_at(&b, RLC__BREAKER_TIMED_OUT, 1000 + i), 0);
+    assert_int_equal(report_at(&b, RLC__BREAKER_WORKED, 1000 + i), 0);
+  }
+  assert_int_equal(report_at(&b, RLC__BREAKER_TIMED_OUT, 1000 + i), 2);
+  assert_int_equal(rlc__breaker_state(&b), RLC_BREAKER_OPEN);
+  rlc__breaker_init(&b, 1);
+  for (i = 0; i < 1000; ++i) {
+    assert_int_equal(report_at(&b, i % 3 ? RLC__BREAKER_WORKED : RLC__BREAKER_TIMED_OUT, 1000 + i),
+                     0);
+  }
+  rlc__breaker_init(&b, 1);
+  for (i = 0; i < 1000; ++i) {
+    assert_int_equal(report_at(&b, i % 2 ? RLC__BREAKER_WORKED : RLC__BREAKER_TIMED_OUT,
+                               1000 + i * RLC__BREAKER_WINDOW_US / RLC__BREAKER_TIMEOUTS),
+                     0);
+  }
+}
+
+/* The line says what was too much, once. */
+static void late_line_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1", "1000/day");
+  for (unsigned i = 0; i < 2 * RLC__BREAKER_TIMEOUTS; ++i) {
+    f.inner.error = i % 2 ? 0 : RLC__ERR_TIMEOUT;
+    ask(&f, RLC__OP_CHECK, 1);
+  }
+  assert_int_equal(f.lines, 1);
+  assert_non_null(strstr(f.line, "RLC0101 the store was late for 20 decisions within a second"));
+  close_guard(&f);
 }
 
 /* One caller probes; a success closes and tells for how long it was open. */
@@ -263,7 +438,7 @@ static void breaker_probe_test(void **state) {
   assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_PROBE);
   assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_STOP);
   assert_int_equal(rlc__breaker_state(&b), RLC_BREAKER_HALF_OPEN);
-  assert_int_equal(rlc__breaker_report(&b, RLC__BREAKER_PROBE, 1, later, &open_us), -1);
+  assert_int_equal(rlc__breaker_report(&b, RLC__BREAKER_PROBE, RLC__BREAKER_WORKED, later, &open_us), -1);
   assert_int_equal(open_us, later - 1000);
   assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_GO);
 }
@@ -319,7 +494,7 @@ static void breaker_backs_off_test(void **state) {
     last = wait;
     now += wait;
     assert_int_equal(rlc__breaker_ask(&b, now), RLC__BREAKER_PROBE);
-    rlc__breaker_report(&b, RLC__BREAKER_PROBE, 0, now, &open_us);
+    rlc__breaker_report(&b, RLC__BREAKER_PROBE, RLC__BREAKER_FAILED, now, &open_us);
   }
   assert_true(differ > 10);
   assert_true(atomic_load(&b.open_until_us) - now >= RLC__BREAKER_LONGEST_US / 2);
@@ -332,8 +507,14 @@ int main(void) {
       cmocka_unit_test(mirror_test),
       cmocka_unit_test(share_test),
       cmocka_unit_test(other_verbs_mirror_test),
+      cmocka_unit_test(groups_test),
       cmocka_unit_test(closed_beside_local_test),
       cmocka_unit_test(breaker_opens_test),
+      cmocka_unit_test(probe_test),
+      cmocka_unit_test(news_test),
+      cmocka_unit_test(part_test),
+      cmocka_unit_test(breaker_timeouts_test),
+      cmocka_unit_test(late_line_test),
       cmocka_unit_test(breaker_counts_in_a_row_test),
       cmocka_unit_test(breaker_probe_test),
       cmocka_unit_test(breaker_after_fork_test),

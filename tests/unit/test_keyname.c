@@ -108,24 +108,50 @@ static void tag_test(void **state) {
 
 /* The name, as short as it gets and with the longest of all its parts. */
 static void format_test(void **state) {
-  static const char longest[] = "pppppppppppppppppppppppppppppppp"
-                                ":{0123456789abcdef}:Tnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
+  static const char longest[] =
+      "pppppppppppppppppppppppppppppppp:{fedcba9876543210}0123456789abcdef"
+      ":Tnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
   char buf[RLC__KEYNAME_SIZE];
   rlc__keyname *names;
 
   (void)state;
   assert_int_equal(rlc__keyname_new(&names, "rl", NULL, 0, rlc__memory_or_default(NULL)), 0);
-  assert_int_equal(rlc__keyname_format(names, "0123456789abcdef", 't', "api", 3, buf), 26);
+  assert_int_equal(rlc__keyname_format(names, NULL, "0123456789abcdef", 't', "api", 3, buf), 26);
   assert_string_equal(buf, "rl:{0123456789abcdef}:tapi");
   rlc__keyname_del(names);
   assert_int_equal(rlc__keyname_new(&names, "pppppppppppppppppppppppppppppppp", NULL, 0,
                                     rlc__memory_or_default(NULL)),
                    0);
-  assert_int_equal(rlc__keyname_format(names, "0123456789abcdef", 'T',
+  assert_int_equal(rlc__keyname_format(names, "fedcba9876543210", "0123456789abcdef", 'T',
                                        "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", RLC_MAX_NAME, buf),
                    RLC__KEYNAME_SIZE - 1);
   assert_string_equal(buf, longest);
   rlc__keyname_del(names);
+}
+
+/* The hash of a group stands in the braces, before that of the key, and is what a key of the same text
+ * has. (Python: base64.urlsafe_b64encode(hmac.digest(secret, key, "sha256")[:12]).) */
+static void group_test(void **state) {
+  static const char secret[] = "a secret of 22 letters";
+  char group[RLC__KEYNAME_HASH], hash[RLC__KEYNAME_HASH], buf[RLC__KEYNAME_SIZE];
+  EVP_MD_CTX *work = EVP_MD_CTX_new();
+  rlc__keyname *names;
+
+  (void)state;
+  for (int keyed = 0; keyed < 2; ++keyed) {
+    assert_int_equal(rlc__keyname_new(&names, "rl", keyed ? secret : NULL,
+                                      keyed ? sizeof secret - 1 : 0, rlc__memory_or_default(NULL)),
+                     0);
+    assert_int_equal(rlc__keyname_hash(names, work, "tenant", 6, group), 0);
+    assert_int_equal(rlc__keyname_hash(names, work, "abc", 3, hash), 0);
+    assert_int_equal(rlc__keyname_format(names, group, hash, 't', "api", 3, buf), 42);
+    assert_string_equal(buf, keyed ? "rl:{b3UnIf1DjdKGsrPO}nWVaJ98BXNxH3-El:tapi"
+                                   : "rl:{6dqG01HPmnZC2MUB}ungWv48Bz-pBQUDe:tapi");
+    rlc__keyname_format(names, NULL, group, 't', "api", 3, buf);
+    assert_string_equal(buf, keyed ? "rl:{b3UnIf1DjdKGsrPO}:tapi" : "rl:{6dqG01HPmnZC2MUB}:tapi");
+    rlc__keyname_del(names);
+  }
+  EVP_MD_CTX_free(work);
 }
 
 /* A prefix that would not fit is refused, and nothing made. */
@@ -144,7 +170,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(hmac_test),  cmocka_unit_test(plain_test),  cmocka_unit_test(lengths_test),
       cmocka_unit_test(reuse_test), cmocka_unit_test(tag_test),    cmocka_unit_test(format_test),
-      cmocka_unit_test(prefix_test),
+      cmocka_unit_test(group_test), cmocka_unit_test(prefix_test),
   };
   return cmocka_run_group_tests_name("keyname", tests, NULL, NULL);
 }

@@ -150,12 +150,63 @@ static void names_and_keys_test(void **state) {
   rlc_limiter_del(l);
 }
 
+static uint64_t left(rlc_limiter *l, const rlc_limit *limit) {
+  rlc_decision d = RLC_DECISION_INIT;
+
+  assert_int_equal(rlc_limiter_check(l, limit, 1, NULL, &d), 0);
+  return d.result.remaining;
+}
+
+/* A key has a quota in each group and one without; a group of no bytes is none. */
+static void groups_test(void **state) {
+  rlc_limiter *l = open_limiter("memory:");
+  rlc_policy *p = policy_of("p", "5/min");
+  rlc_limit limit = limit_of(p, "k");
+
+  (void)state;
+  assert_int_equal(left(l, &limit), 4);
+  limit.group = "g\0h";
+  limit.group_len = 3;
+  assert_int_equal(left(l, &limit), 4);
+  limit.group_len = 1;
+  assert_int_equal(left(l, &limit), 4);
+  assert_int_equal(left(l, &limit), 3);
+  limit.group_len = 0;
+  assert_int_equal(left(l, &limit), 3);
+  limit.group = NULL;
+  assert_int_equal(left(l, &limit), 2);
+  rlc_policy_del(p);
+  rlc_limiter_del(l);
+}
+
+/* The same limit twice has one group; in two groups it is two, even of two policies. */
+static void same_group_twice_test(void **state) {
+  rlc_limiter *l = open_limiter("memory:");
+  rlc_policy *p = policy_of("p", "5/min");
+  rlc_policy *q = policy_of("p", "6/min");
+  rlc_limit limits[3] = {limit_of(p, "k"), limit_of(p, "k"), limit_of(q, "k")};
+  rlc_result results[3] = {RLC_RESULT_INIT, RLC_RESULT_INIT, RLC_RESULT_INIT};
+  char again[] = "g";
+
+  (void)state;
+  limits[0].group = "g";
+  limits[1].group = again;
+  limits[0].group_len = limits[1].group_len = 1;
+  assert_int_equal(rlc_limiter_check(l, limits, 3, results, NULL), 0);
+  assert_int_equal(results[0].remaining, 3);
+  assert_int_equal(results[1].remaining, 3);
+  assert_int_equal(results[2].remaining, 5);
+  rlc_policy_del(p);
+  rlc_policy_del(q);
+  rlc_limiter_del(l);
+}
+
 /* What no caller may give is told apart from a decision. */
 static void misuse_test(void **state) {
   rlc_limiter *l = open_limiter("memory:");
   rlc_policy *p = policy_of("p", "5/min");
   rlc_limit good = limit_of(p, "k");
-  rlc_limit bad[7] = {good, good, good, good, good, good, good};
+  rlc_limit bad[9] = {good, good, good, good, good, good, good, good, good};
   rlc_limit many[RLC_MAX_LIMITS + 1];
   rlc_decision d = RLC_DECISION_INIT;
 
@@ -167,7 +218,10 @@ static void misuse_test(void **state) {
   bad[4].name = "not a name";
   bad[5].fail = (rlc_fail)9;
   bad[6].size = 3;
-  for (int i = 0; i < 7; ++i) {
+  bad[7].group_len = 1;
+  bad[8].group = "g";
+  bad[8].group_len = RLC_MAX_KEY + 1;
+  for (int i = 0; i < 9; ++i) {
     assert_int_equal(rlc_limiter_check(l, &bad[i], 1, NULL, &d), RLC_ERR_INVALID);
   }
   for (int i = 0; i <= RLC_MAX_LIMITS; ++i) {
@@ -207,6 +261,52 @@ static void larger_structs_test(void **state) {
   assert_int_equal(rlc_limiter_check(l, &limits[0].limit, 2, &results[0].result, NULL), 0);
   assert_int_equal(results[1].result.remaining, 4);
   assert_int_equal(results[1].more[0], 0x55);
+  rlc_policy_del(p);
+  rlc_limiter_del(l);
+}
+
+/* A caller built against the first header has smaller limits: what came later is not read from behind
+ * them, and is unset. */
+static void smaller_limits_test(void **state) {
+  struct {
+    size_t size;
+    const rlc_policy *policy;
+    const void *key;
+    size_t key_len;
+    uint64_t cost;
+    const char *name;
+    rlc_fail fail;
+  } first[2];
+  struct {
+    _Alignas(rlc_limit) char limits[sizeof first];
+    char more[64];
+  } room;
+  rlc_limiter *l = open_limiter("memory:");
+  rlc_policy *p = policy_of("p", "5/min");
+  rlc_limit limit = limit_of(p, "b");
+  rlc_result results[2] = {RLC_RESULT_INIT, RLC_RESULT_INIT};
+  void *limits = &room;
+
+  (void)state;
+  memset(&room, 0x55, sizeof room);
+  memset(first, 0x55, sizeof first);
+  for (size_t i = 0; i < 2; ++i) {
+    first[i].size = sizeof *first;
+    first[i].policy = p;
+    first[i].key = i == 0 ? "a" : "b";
+    first[i].key_len = 1;
+    first[i].cost = 1 + i;
+    first[i].name = NULL;
+    first[i].fail = RLC_FAIL_DEFAULT;
+  }
+  memcpy(limits, first, sizeof first);
+  assert_int_equal(rlc_limiter_check(l, limits, 2, results, NULL), 0);
+  assert_int_equal(results[0].remaining, 4);
+  assert_int_equal(results[1].remaining, 3);
+  assert_int_equal(left(l, &limit), 2);
+  first[0].size = sizeof *first - 1;
+  memcpy(limits, first, sizeof first);
+  assert_int_equal(rlc_limiter_check(l, limits, 1, results, NULL), RLC_ERR_INVALID);
   rlc_policy_del(p);
   rlc_limiter_del(l);
 }
@@ -344,8 +444,11 @@ int main(void) {
       cmocka_unit_test(same_limit_twice_test),
       cmocka_unit_test(name_with_two_policies_test),
       cmocka_unit_test(names_and_keys_test),
+      cmocka_unit_test(groups_test),
+      cmocka_unit_test(same_group_twice_test),
       cmocka_unit_test(misuse_test),
       cmocka_unit_test(larger_structs_test),
+      cmocka_unit_test(smaller_limits_test),
       cmocka_unit_test(stats_test),
       cmocka_unit_test(no_redis_test),
       cmocka_unit_test(stricter_fail_policy_test),

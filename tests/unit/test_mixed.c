@@ -12,9 +12,9 @@
 #include "redis_server.h"
 #include "rlcore/rlcore.h"
 
-/* Random calls to memory: and redis: side by side, of one to three limits over few keys, with costs
- * from none to too much, a clock that goes both ways, and policies that change under their name. Both
- * say the same, to the last microsecond. */
+/* Random calls to memory: and redis: side by side, of one to three limits over few keys and groups,
+ * with costs from none to too much, a clock that goes both ways, and policies that change under their
+ * name. Both say the same, to the last microsecond. */
 
 #define CALLS 15000
 
@@ -76,9 +76,12 @@ static size_t draw_limits(rlc_limit *limits, const char **described) {
     limits[i].name = names[family];
     limits[i].key = keys[draw(3)];
     limits[i].key_len = 1;
+    limits[i].group = "ab";
+    limits[i].group_len = draw(6) / 3 * (1 + draw(2));
     limits[i].cost = costs[draw(sizeof costs / sizeof costs[0])];
-    len += (size_t)snprintf(text + len, sizeof text - len, " [%s key %s cost %llu]",
+    len += (size_t)snprintf(text + len, sizeof text - len, " [%s key %s group %.*s cost %llu]",
                             rlc_policy_get_text(limits[i].policy), (const char *)limits[i].key,
+                            (int)limits[i].group_len, (const char *)limits[i].group,
                             (unsigned long long)limits[i].cost);
   }
   *described = text;

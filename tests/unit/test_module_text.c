@@ -32,7 +32,8 @@ static void expect_end(char *rest, ratelimit_words how) {
 
 /* A policy, and options with and without quotes, come apart at the spaces outside quotes. */
 static void test_words(void **state) {
-  char line[] = "  \"10/s burst=20\" name=api\tkey=\"%{HTTP:X Key}\" when='a = b'  cost= ";
+  char line[] = "  \"10/s burst=20\" name=api\tkey=\"%{HTTP:X Key}\" when='a = b'  cost= "
+                "group='%{ENV:a}' ";
   char *rest = line;
 
   (void)state;
@@ -41,6 +42,7 @@ static void test_words(void **state) {
   expect_word(&rest, "key", "%{HTTP:X Key}");
   expect_word(&rest, "when", "a = b");
   expect_word(&rest, "cost", "");
+  expect_word(&rest, "group", "%{ENV:a}");
   expect_end(rest, RATELIMIT_WORDS_END);
 }
 

@@ -132,19 +132,25 @@ static void test_gives_slots_back(void **state) {
   store->ops->del(store);
 }
 
-/* Keys differ by every byte, NUL too, by the limit's name, and by the algorithm. */
+/* Keys differ by every byte, NUL too, by the limit's name, by the algorithm, and by every byte of the
+ * group, wherever that ends and the key begins. */
 static void test_keys_are_apart(void **state) {
   rlc__store *store = shared_table(1024);
   rlc_policy *bucket = parse("1/h");
   rlc_policy *window = parse("1/h algorithm=fixed-window");
   rlc__item items[] = {item_of(bucket, "a", 1), item_of(bucket, "a", 1), item_of(bucket, "a", 1),
-                       item_of(bucket, "", 1), item_of(window, "a", 1)};
+                       item_of(bucket, "", 1), item_of(window, "a", 1), item_of(bucket, "a", 1),
+                       item_of(bucket, "a", 1), item_of(bucket, "", 1), item_of(window, "a", 1)};
 
   (void)state;
   items[1].key = "a\0";
   items[1].key_len = 2;
   items[2].name = "other";
   items[2].name_len = 5;
+  for (size_t i = 5; i < 9; ++i) {
+    items[i].group = i == 6 ? "a\0" : "aa";
+    items[i].group_len = i == 5 ? 1 : 2;
+  }
   for (size_t i = 0; i < sizeof items / sizeof *items; ++i) {
     rlc__call call = {RLC__OP_CHECK, &items[i], 1, 0, DAY};
 

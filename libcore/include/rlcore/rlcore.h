@@ -40,6 +40,7 @@ RLC_API const char *rlc_version(void);
 typedef enum rlc_error {
   RLC_OK = 0,                  /* the store decided */
   RLC_DEGRADED = 1,            /* the store did not answer: the fail policy decided */
+  RLC_PENDING = 2,             /* submitted to a queue; the decision comes later */
   RLC_ERR_INVALID = -501,      /* an argument that no caller may give; no decision was made */
   RLC_ERR_POLICY = -502,       /* a policy text that cannot be used */
   RLC_ERR_URL = -503,          /* a store URL that cannot be used */
@@ -134,6 +135,13 @@ RLC_API unsigned rlc_policy_get_rates(const rlc_policy *policy);
  * Returns 0, or RLC_ERR_INVALID for an index past the last rate. */
 RLC_API int rlc_policy_get_rate(const rlc_policy *policy, unsigned index, uint64_t *quota,
                                 uint64_t *window_us, uint64_t *capacity);
+/* Stores the most that rate |index| lets pass from one moment to another at most |span_us| later, both
+ * included, whatever the requests: "most in any span" of spec.md in libcore/algorithm, which a test
+ * reaches. 0 is the most at once. Of several rates no more passes than the least of theirs. What the
+ * fail policy lets pass is not in it, nor are charges beyond the capacity, refunds and resets.
+ * UINT64_MAX stands for all above. Returns 0, or RLC_ERR_INVALID for an index past the last rate. */
+RLC_API int rlc_policy_get_bound(const rlc_policy *policy, unsigned index, uint64_t span_us,
+                                 uint64_t *most);
 
 /* --- options ------------------------------------------------------------------------------- */
 
@@ -167,10 +175,6 @@ RLC_API int rlc_options_set_secret(rlc_options *options, const void *secret, siz
  * counters outlive the limiter. The descriptor is duplicated, not owned. A descriptor that is no
  * such table, or has another size than the URL asks for, is passed over and a new table made. */
 RLC_API void rlc_options_set_shm_fd(rlc_options *options, int fd);
-/* With |allow|, a redis host whose name cannot be looked up is no error of rlc_limiter_new but a line
- * in the log, and the fail policy decides until the limiter is made anew: for a server that restarts
- * while the name service is away. */
-RLC_API void rlc_options_set_allow_unresolved(rlc_options *options, int allow);
 /* For tests and simulations: every decision asks |clock| for the time, in place of the store's
  * own clock. NULL takes it away. */
 RLC_API void rlc_options_set_test_clock(rlc_options *options, rlc_clock_fn *clock, void *user);
@@ -187,12 +191,18 @@ typedef struct rlc_limit {
   const char *name;          /* overrides the policy's name; NULL takes that. A limit without
                                 either is named by a hash of the policy's canonical text. */
   rlc_fail fail;             /* overrides the store's fail policy */
+  const void *group;         /* any bytes. Limits of one group share a slot of a Redis Cluster, with
+                                those without one whose key is its bytes: one script decides them.
+                                In every store the group is part of what counts: a key has a quota
+                                of its own in each group, and one without, so let it depend on
+                                nothing but the key. In Redis it is hashed as keys are: 16 bytes. */
+  size_t group_len;          /* at most RLC_MAX_KEY; 0: no group */
 } rlc_limit;
 
 #define RLC_MAX_KEY 65536
 /* The most limits in one call. */
 #define RLC_MAX_LIMITS 16
-#define RLC_LIMIT_INIT {sizeof(rlc_limit), 0, 0, 0, 1, 0, RLC_FAIL_DEFAULT}
+#define RLC_LIMIT_INIT {sizeof(rlc_limit), 0, 0, 0, 1, 0, RLC_FAIL_DEFAULT, 0, 0}
 
 typedef enum rlc_source {
   RLC_SOURCE_STORE = 1,        /* the store counted it */
@@ -244,12 +254,36 @@ typedef struct rlc_limiter rlc_limiter;
  *     shm:                      memory shared by this process and its children (the default)
  *     shm:/path                 memory shared by programs that name the same file
  *     memory:                   this process alone
- *     redis://[user:pw@]host[:port][/db]     redis+unix:///path[?db=n]
- *     shm: and memory:          ?size=slots
- *     redis:                    ?timeout=25ms&prefix=rl&fail=local|open|closed&share=1/n
+ *     redis://[user:pw@]host[:port][/db]     a Redis server
+ *     redis+unix:///path[?db=n]              the same by its socket
+ *     redis+sentinel://[user:pw@]host[:port],host.../name[/db]
+ *                               the master that these sentinels know by that name; the user is one
+ *                               of the master's
+ *     redis+cluster://[user:pw@]host[:port],host...
+ *                               a Redis Cluster; these of its servers are asked for the others
+ *     rediss://  rediss+sentinel://  rediss+cluster://
+ *                               the same through TLS, sentinels too; the server's certificate and
+ *                               its host name are verified
  *
- * A redis server need not be up: the first decisions go by the fail policy until it is. Its name is
- * looked up here, and only here.
+ * At most 16 hosts; ports are 6379, and 26379 for sentinels, where none is given. Options follow as
+ * in "?size=65536" or "?timeout=10ms&fail=open":
+ *
+ *     shm: and memory:          size=slots
+ *     shm:/path                 mode=0600  group=name
+ *     all redis                 timeout=25ms  prefix=rl  fail=local|open|closed  share=1/n
+ *                               connections=n: the most from a process to a server, 1 to 64; they
+ *                               are opened as threads need them
+ *     redis+sentinel            sentinel-user=name  sentinel-password=pw: who logs in to sentinels
+ *     with TLS                  ca=/path: a file or folder of authorities; default: the system's
+ *                               cert=/path  key=/path: a certificate to show, and its key where
+ *                               that is in another file
+ *                               sni=name: asked for and verified in place of the host's name
+ *
+ * %XX stands for a byte, and is needed for those with a meaning of their own ("@" is %40).
+ *
+ * No redis server need be up, and no name is looked up here: a helper thread of the process looks
+ * names up and connects, again where a server has moved, and until it has, decisions go by the fail
+ * policy. Files of TLS are read here.
  * |url| NULL means "shm:". |options| may be NULL and may be deleted after the call.
  *
  * Returns 0, RLC_ERR_URL, RLC_ERR_SYSTEM, RLC_ERR_FOREIGN, RLC_ERR_UNSUPPORTED or RLC_ERR_NOMEM,
@@ -294,6 +328,18 @@ typedef enum rlc_breaker {
   RLC_BREAKER_HALF_OPEN = 3   /* one request probes it */
 } rlc_breaker;
 
+/* Why a store did not decide. */
+typedef enum rlc_reason {
+  RLC_REASON_NONE = 0,
+  RLC_REASON_TIMEOUT = 1,      /* no answer within the deadline */
+  RLC_REASON_UNAVAILABLE = 2,  /* no connection, or it was lost */
+  RLC_REASON_REFUSED = 3,      /* the server answered with an error, or refused the login */
+  RLC_REASON_PROTOCOL = 4      /* it answered what no such server answers */
+} rlc_reason;
+
+/* Returns a constant English phrase, "no answer within the deadline". Never NULL. */
+RLC_API const char *rlc_reason_text(rlc_reason reason);
+
 /* Counts of this limiter since it was made, of all processes forked after that together; a
  * `shm:/path` table's own figures are of all programs that share it. */
 typedef struct rlc_stats {
@@ -305,17 +351,93 @@ typedef struct rlc_stats {
   uint64_t fail_closed;       /* by fail policy closed */
   uint64_t store_errors;      /* calls that the store did not answer, all causes */
   uint64_t store_timeouts;    /* of those, past the deadline */
+  uint64_t store_unavailable; /* without a connection, or the connection was lost */
+  uint64_t store_refused;     /* the server answered with an error */
   uint64_t breaker_opened;    /* how often the breaker opened */
   rlc_breaker breaker;        /* in this process now */
+  rlc_reason breaker_reason;  /* why it opened last in this process */
+  uint64_t connects;          /* connections to redis that were opened */
+  uint64_t connections_lost;  /* of those, lost or given up */
+  uint64_t resent;            /* commands sent again, which for certain had not run */
+  uint64_t late_replies;      /* replies that came when their caller had left at its deadline */
   uint64_t slots;             /* of the shm or memory table; 0 for redis */
   uint64_t slots_used;        /* occupied, live or expired */
   uint64_t evicted_live;      /* live keys that gave way because their set was full */
 } rlc_stats;
 
-#define RLC_STATS_INIT {sizeof(rlc_stats), 0, 0, 0, 0, 0, 0, 0, 0, RLC_BREAKER_NONE, 0, 0, 0}
+#define RLC_STATS_INIT                                                                              \
+  {sizeof(rlc_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, RLC_BREAKER_NONE, RLC_REASON_NONE, 0, 0, 0, 0, \
+   0, 0, 0}
 
 /* Fills |stats|, whose size is set. Returns 0 or RLC_ERR_INVALID. */
 RLC_API int rlc_limiter_get_stats(rlc_limiter *limiter, rlc_stats *stats);
+
+/* --- queues, for event loops --------------------------------------------------------------- */
+
+/*
+ * A limiter's decisions without waiting, for a program that runs an event loop: submit, poll one
+ * descriptor together with all others, complete. All that is submitted travels on shared
+ * connections; no thread waits. A queue belongs to the process and to the one thread at a time that
+ * uses it; the limiter may be used by others meanwhile, and lives longer.
+ */
+typedef struct rlc_queue rlc_queue;
+
+typedef enum rlc_op {
+  RLC_OP_CHECK = 1,
+  RLC_OP_PEEK = 2,
+  RLC_OP_CHARGE = 3,
+  RLC_OP_REFUND = 4,
+  RLC_OP_RESET = 5
+} rlc_op;
+
+/* Returns 0, RLC_ERR_INVALID, RLC_ERR_NOMEM or RLC_ERR_SYSTEM (no descriptors). */
+RLC_API int rlc_queue_new(rlc_queue **out, rlc_limiter *limiter);
+/* Forgets what is pending; commands that were sent may still be charged. */
+RLC_API void rlc_queue_del(rlc_queue *queue);
+/* The descriptor, the queue's own: when it is readable (POLLIN), rlc_queue_complete may have
+ * something. Deadlines make it readable too. */
+RLC_API int rlc_queue_get_fd(const rlc_queue *queue);
+/* How many decisions are pending. */
+RLC_API size_t rlc_queue_get_pending(const rlc_queue *queue);
+
+/* As the verb |op| of rlc_limiter_. What can be decided at once (in shared memory, by the fail policy
+ * while the breaker is open) is, and the result is in |results| and |decision|; else returns
+ * RLC_PENDING, writes neither, and rlc_queue_complete gives |user| with the decision, at the deadline
+ * at the latest. Keys, groups and names are copied; policies live until then. RLC_ERR_NOMEM beside. */
+RLC_API int rlc_queue_submit(rlc_queue *queue, rlc_op op, const rlc_limit *limits, size_t n,
+                             void *user, rlc_result *results, rlc_decision *decision);
+
+/* Gives one decision that was made, in the order in which they were submitted as far as that is known.
+ * |*user| is what was given to submit; |results| (NULL, or at least as many as the limits submitted,
+ * RLC_MAX_LIMITS at most) and |decision| as there. Returns as the verb, or RLC_PENDING when nothing
+ * more is decided for now: call it until then. Never waits. */
+RLC_API int rlc_queue_complete(rlc_queue *queue, void **user, rlc_result *results,
+                               rlc_decision *decision);
+
+/* --- access lists of Redis ----------------------------------------------------------------- */
+
+typedef enum rlc_acl {
+  RLC_ACL_REDIS = 1,    /* the servers that count */
+  RLC_ACL_SENTINEL = 2  /* the sentinels of a redis+sentinel: URL */
+} rlc_acl;
+
+/*
+ * Writes the least that servers have to allow to whom uses the store |url|: a user and its rules, in
+ * one line.
+ *
+ *     app reset on #6ee0... resetchannels ~rl:* +evalsha +eval +time +get +set ...
+ *
+ * Behind "ACL SETUSER " that is a command for redis-cli, behind "user " a line of an ACL file. The
+ * user is the URL's; of its password the line has the SHA-256 hash, as servers keep it. Where the URL
+ * names no user, it is "rlcore" with "#SHA256-OF-THE-PASSWORD", which servers refuse until `>` and
+ * the password, or the hash, stand there.
+ *
+ * Writes at most |size| bytes, NUL included, and returns the length without it; where that is |size|
+ * or more, |buf| was too small and holds "". Returns 0 for RLC_ACL_SENTINEL where the URL has no
+ * sentinels; or RLC_ERR_URL, RLC_ERR_INVALID or RLC_ERR_NOMEM with a sentence in |why| (may be NULL).
+ */
+RLC_API int rlc_redis_format_acl(char *buf, size_t size, const char *url, rlc_acl whom, char *why,
+                                 size_t why_size);
 
 /* --- HTTP ---------------------------------------------------------------------------------- */
 

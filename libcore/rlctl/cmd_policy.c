@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+
+#include "rlctl/rlctl.h"
+
+#define DAY_US (UINT64_C(86400) * 1000000)
+
+__extension__ typedef unsigned __int128 uint128;
+
+/* A rate, and what follows from it. */
+typedef struct facts {
+  rlc_algorithm algorithm;
+  const char *text;
+  int len;
+  uint64_t quota;
+  uint64_t window_us;
+  uint64_t capacity;
+  uint64_t refill_us; /* the longest wait until the full capacity is there again */
+  unsigned early_us;  /* less than so much earlier than exact arithmetic has it may one pass */
+  uint64_t at_once;
+  uint64_t in_window;
+  uint64_t in_day;
+} facts;
+
+static uint64_t bound_of(const rlc_policy *policy, unsigned index, uint64_t span_us) {
+  uint64_t most = 0;
+
+  (void)rlc_policy_get_bound(policy, index, span_us, &most);
+  return most;
+}
+
+static facts facts_of(const rlc_policy *policy, unsigned index) {
+  facts f = {.algorithm = rlc_policy_get_algorithm(policy)};
+
+  f.len = rlctl_rate_text(policy, index, &f.text);
+  (void)rlc_policy_get_rate(policy, index, &f.quota, &f.window_us, &f.capacity);
+  switch (f.algorithm) {
+  case RLC_TOKEN_BUCKET:
+    f.refill_us =
+        (uint64_t)(((uint128)f.capacity * f.window_us + f.quota - 1) / f.quota);
+    f.early_us = f.window_us % f.quota != 0 ? 2 : 0;
+    break;
+  case RLC_FIXED_WINDOW:
+    f.refill_us = f.window_us;
+    break;
+  case RLC_SLIDING_WINDOW:
+    f.refill_us = 2 * f.window_us;
+    break;
+  }
+  f.at_once = bound_of(policy, index, 0);
+  f.in_window = bound_of(policy, index, f.window_us);
+  f.in_day = bound_of(policy, index, DAY_US);
+  return f;
+}
+
+static uint64_t least_of(const rlc_policy *policy, uint64_t span_us) {
+  uint64_t least = UINT64_MAX;
+
+  for (unsigned i = 0; i < rlc_policy_get_rates(policy); ++i) {
+    uint64_t most = bound_of(policy, i, span_us);
+
+    least = most < least ? most : least;
+  }
+  return least;
+}
+
+static const char *name_of(rlc_algorithm algorithm) {
+  switch (algorithm) {
+  case RLC_FIXED_WINDOW:
+    return "fixed-window";
+  case RLC_SLIDING_WINDOW:
+    return "sliding-window";
+  case RLC_TOKEN_BUCKET:
+    break;
+  }
+  return "token-bucket";
+}
+
+/* --- for people ---------------------------------------------------------------------------- */
+
+/* "second", "15 min": what stands behind "in any". */
+static void put_span(uint64_t us) {
+  static const struct {
+    const char *name;
+    uint64_t us;
+  } words[] = {{"second", 1000000}, {"minute", 60000000}, {"hour", 3600000000}, {"day", DAY_US}};
+
+  for (size_t i = 0; i < sizeof words / sizeof *words; ++i) {
+    if (us == words[i].us) {
+      fputs(words[i].name, stdout);
+      return;
+    }
+  }
+  rlctl_put_duration(stdout, (int64_t)us);
+}
+
+/* The time in which a unit comes back, to four digits. */
+static void put_interval(const facts *f) {
+  double us = (double)f->window_us / (double)f->quota;
+
+  if (us >= 60e6) {
+    rlctl_put_duration(stdout, (int64_t)us);
+  } else if (us >= 1e6) {
+    printf("%.4g s", us / 1e6);
+  } else if (us >= 1e3) {
+    printf("%.4g ms", us / 1e3);
+  } else {
+    printf("%.4g us", us);
+  }
+}
+
+static void put_rate(const facts *f) {
+  printf("\n%.*s\n  %" PRIu64 " at once; ", f->len, f->text, f->at_once);
+  switch (f->algorithm) {
+  case RLC_TOKEN_BUCKET:
+    fputs("one comes back each ", stdout);
+    put_interval(f);
+    fputs(", all in ", stdout);
+    rlctl_put_duration(stdout, (int64_t)f->refill_us);
+    break;
+  case RLC_FIXED_WINDOW:
+    fputs("all come back when a window begins: each ", stdout);
+    put_span(f->window_us);
+    fputs(" from 1970 on, UTC", stdout);
+    break;
+  case RLC_SLIDING_WINDOW:
+    fputs("they come back evenly within the next window, all in ", stdout);
+    rlctl_put_duration(stdout, (int64_t)f->refill_us);
+    fputs(" at most", stdout);
+    break;
+  }
+  printf("\n  at most %" PRIu64 " in any ", f->in_window);
+  put_span(f->window_us);
+  if (f->window_us != DAY_US) {
+    printf(", %" PRIu64 " in any day", f->in_day);
+  }
+  putchar('\n');
+  if (f->early_us > 0) {
+    puts("  counted in ticks of 1 to 2 us, since no whole number of microseconds brings one back:\n"
+         "  a request may pass a tick too early");
+  }
+}
+
+static void put_text(const rlc_policy *policy, const char *name) {
+  printf("%s\n  %s; named %s where it is given no name\n", rlc_policy_get_text(policy),
+         name_of(rlc_policy_get_algorithm(policy)), name);
+  for (unsigned i = 0; i < rlc_policy_get_rates(policy); ++i) {
+    facts f = facts_of(policy, i);
+
+    put_rate(&f);
+  }
+  if (rlc_policy_get_rates(policy) > 1) {
+    printf("\ntogether\n  %" PRIu64 " at once; at most %" PRIu64 " in any day\n",
+           least_of(policy, 0), least_of(policy, DAY_US));
+  }
+}
+
+/* --- for programs -------------------------------------------------------------------------- */
+
+static void put_most(uint64_t at_once, uint64_t in_day) {
+  printf("\"most_at_once\": %" PRIu64 ", \"most_in_day\": %" PRIu64, at_once, in_day);
+}
+
+static void put_json(const rlc_policy *policy, const char *name) {
+  fputs("{\"policy\": ", stdout);
+  rlctl_put_json(stdout, rlc_policy_get_text(policy));
+  fputs(", \"name\": ", stdout);
+  rlctl_put_json(stdout, name);
+  printf(", \"algorithm\": \"%s\", \"rates\": [", name_of(rlc_policy_get_algorithm(policy)));
+  for (unsigned i = 0; i < rlc_policy_get_rates(policy); ++i) {
+    facts f = facts_of(policy, i);
+
+    printf("%s{\"rate\": \"%.*s\", \"quota\": %" PRIu64 ", \"window_us\": %" PRIu64
+           ", \"capacity\": %" PRIu64 ", \"refill_us\": %" PRIu64 ", \"early_us\": %u, ",
+           i > 0 ? ", " : "", f.len, f.text, f.quota, f.window_us, f.capacity, f.refill_us,
+           f.early_us);
+    printf("\"most_in_window\": %" PRIu64 ", ", f.in_window);
+    put_most(f.at_once, f.in_day);
+    putchar('}');
+  }
+  fputs("], ", stdout);
+  put_most(least_of(policy, 0), least_of(policy, DAY_US));
+  puts("}");
+}
+
+rlctl_exit rlctl_policy(const rlctl_call *call) {
+  char name[RLC_MAX_NAME + 1];
+  char why[RLC_MESSAGE_SIZE];
+  rlc_policy *policy;
+
+  if (call->n_words != 1) {
+    return rlctl_say(RLCTL_USAGE, "policy expects one policy, in quotes where it has a blank, as "
+                     "in \"rlctl policy '10/s burst=20'\"");
+  }
+  if (rlc_policy_new(&policy, NULL, call->words[0], NULL, why, sizeof why) != 0) {
+    char shown[RLCTL_SHOWN];
+
+    return rlctl_say(RLCTL_USAGE, "the policy \"%s\": %s", rlctl_show(shown, call->words[0]), why);
+  }
+  rlctl_policy_name(policy, name);
+  (call->json ? put_json : put_text)(policy, name);
+  rlc_policy_del(policy);
+  return RLCTL_DONE;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "rlctl/rlctl.h"
+
+static rlctl_exit help(const rlctl_call *call);
+
+#define LIMITS "POLICY KEY [POLICY KEY...] "
+#define OPTIONS_OF_A_LIMIT                                                                         \
+  "  --name NAME   as RateLimit's name=, or the policy's name; else one made of the policy\n"       \
+  "  --group TEXT  as RateLimit's group=\n"                                                         \
+  "\n"                                                                                              \
+  "Behind a limit an option is that limit's; before the first one it is for all.\n"
+#define COST_OF_A_LIMIT "  --cost N      in units of the quota; 1 where it is not given\n"
+#define COSTS (RLCTL_OPTION_COST | RLCTL_OPTION_NAME | RLCTL_OPTION_GROUP)
+
+static const rlctl_command commands[] = {
+    {"check", COSTS, rlctl_check, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+     "asks whether a request may pass, and charges it",
+     "Asks whether a request may pass that costs a unit of the POLICY's quota for the KEY, and\n"
+     "charges it if so. Several limits are charged together, or none is: the request passes if\n"
+     "all allow it. Exits with 1 if it may not pass.\n"
+     "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
+    {"peek", COSTS, rlctl_peek, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+     "asks the same, and charges nothing",
+     "Asks whether a request would pass, and charges nothing. Exits with 1 if it would not.\n"
+     "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
+    {"charge", COSTS, rlctl_charge, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+     "charges whether or not there is room",
+     "Charges the cost whether or not there is room, down to an empty capacity: what has been\n"
+     "used already, and was known only afterwards.\n"
+     "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
+    {"refund", COSTS, rlctl_refund, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+     "gives back what was charged",
+     "Gives back what was charged and not used: at most up to the full capacity, and only into\n"
+     "the window that is under way.\n"
+     "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
+    {"reset", RLCTL_OPTION_NAME | RLCTL_OPTION_GROUP, rlctl_reset,
+     LIMITS "[--name NAME] [--group TEXT]", "forgets what was charged",
+     "Forgets what was charged: the full capacity is there again.\n"
+     "\n" OPTIONS_OF_A_LIMIT},
+    {"policy", 0, rlctl_policy, "POLICY", "explains a policy",
+     "Explains a policy, as in \"10/s,1000/h burst=20\": what passes at once, how it comes back,\n"
+     "and the most that can pass in any window, whatever the requests do.\n"},
+    {"stats", 0, rlctl_stats, "", "tells how the store does",
+     "Of a table in shared memory: how full it is. Of Redis: whether it answers, how fast, and\n"
+     "which of its settings lose what was counted.\n"},
+    {"acl", RLCTL_OPTION_FILE, rlctl_acl, "[redis|sentinel] [--file]",
+     "prints what the store's servers have to allow",
+     "Prints the least that the store's Redis servers have to allow to its user, as commands\n"
+     "for redis-cli. The user is the URL's; its password is printed as the hash that servers\n"
+     "keep. For a store with sentinels the second line is for them.\n"
+     "\n"
+     "  redis, sentinel  only the line for these servers\n"
+     "  --file           lines for an ACL file or redis.conf\n"},
+    {"help", 0, help, "[COMMAND]", "tells what rlctl, or a command, does",
+     "Prints what the command does and takes.\n"},
+};
+
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static const char overview[] =
+    "usage: rlctl [--store URL] [--secret-file FILE] [--json] COMMAND\n"
+    "       rlctl help COMMAND\n"
+    "       rlctl --version\n"
+    "\n"
+    "commands:\n";
+
+static const char options[] =
+    "\n"
+    "  --store URL         the store, as in redis://user:password@host; else RLCTL_STORE of the\n"
+    "                      environment, which others do not see\n"
+    "  --secret-file FILE  the secret that keys the names of partition keys\n"
+    "  --json              prints JSON\n"
+    "\n"
+    "Exits with 0 if done or allowed, 1 if denied, 2 if used wrongly, 3 if the store\n"
+    "did not answer, 4 if the server refused.\n";
+
+static const rlctl_command *find(const char *name) {
+  for (size_t i = 0; i < COMMANDS; ++i) {
+    if (strcmp(commands[i].name, name) == 0) {
+      return &commands[i];
+    }
+  }
+  return NULL;
+}
+
+static rlctl_exit unknown_command(const char *name) {
+  const char *names[COMMANDS];
+  const char *meant;
+
+  for (size_t i = 0; i < COMMANDS; ++i) {
+    names[i] = commands[i].name;
+  }
+  meant = rlctl_meant(name, names, COMMANDS);
+  if (meant != NULL) {
+    return rlctl_say(RLCTL_USAGE, "there is no command \"%s\" - did you mean \"%s\"?", name, meant);
+  }
+  return rlctl_say(RLCTL_USAGE, "there is no command \"%s\": \"rlctl help\" lists them", name);
+}
+
+static rlctl_exit help(const rlctl_call *call) {
+  const rlctl_command *about = NULL;
+
+  if (call->n_words > 1) {
+    return rlctl_say(RLCTL_USAGE, "help takes one command: leave out \"%s\"", call->words[1]);
+  }
+  if (call->n_words == 1) {
+    about = find(call->words[0]);
+    if (about == NULL) {
+      return unknown_command(call->words[0]);
+    }
+    printf("usage: rlctl [OPTIONS] %s%s%s\n\n%s", about->name, about->usage[0] != '\0' ? " " : "",
+           about->usage, about->help);
+    return RLCTL_DONE;
+  }
+  fputs(overview, stdout);
+  for (size_t i = 0; i < COMMANDS; ++i) {
+    printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+  }
+  fputs(options, stdout);
+  return RLCTL_DONE;
+}
+
+/* Says which of the options that were taken the command does not take. */
+static rlctl_exit check_options(const rlctl_call *call, const rlctl_command *command) {
+  for (unsigned bit = 1; bit <= RLCTL_OPTION_GROUP; bit <<= 1) {
+    if (call->taken & bit & ~command->options) {
+      return rlctl_say(RLCTL_USAGE, "%s takes no %s: leave it out", command->name,
+                       rlctl_option_name(bit));
+    }
+  }
+  return RLCTL_DONE;
+}
+
+static rlctl_exit run(const rlctl_call *call) {
+  const rlctl_command *command = call->name != NULL ? find(call->name) : NULL;
+  char *name = (char *)(uintptr_t)call->name;
+  rlctl_call about = {.words = &name, .n_words = name != NULL};
+
+  if (call->version) {
+    printf("rlctl %s, librlcore %s\n", RLC_VERSION, rlc_version());
+    return RLCTL_DONE;
+  }
+  if (call->help) {
+    return help(&about);
+  }
+  if (call->name == NULL) {
+    return rlctl_say(RLCTL_USAGE, "expected a command: \"rlctl help\" lists them");
+  }
+  if (command == NULL) {
+    return unknown_command(call->name);
+  }
+  return check_options(call, command) == RLCTL_DONE ? command->run(call) : RLCTL_USAGE;
+}
+
+int main(int argc, char **argv) {
+  rlctl_call call;
+  rlctl_exit status = rlctl_read(&call, argc, argv);
+
+  if (status == RLCTL_DONE) {
+    status = run(&call);
+  }
+  rlctl_forget(&call);
+  /* A full disk or a closed pipe: half an answer is none. */
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    status = rlctl_say(RLCTL_USAGE, "the answer could not be written: %s", strerror(errno));
+  }
+  return (int)status;
+}
