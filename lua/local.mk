@@ -2,6 +2,7 @@
 
 # The Redis scripts, which the library carries in itself (libcore/redis/script.h).
 lua_scripts = \
+	%D%/calendar-window.lua \
 	%D%/fixed-window.lua \
 	%D%/several.lua \
 	%D%/sliding-window.lua \

@@ -8,15 +8,17 @@
 -- window the count before. Behind a stack of buckets may stand what token-bucket-stack.lua leaves.
 --
 -- KEYS[i]  the state of limit i; no key stands twice
--- ARGV[1]  little-endian doubles: 0 to check, 1 to charge, 2 to give back, or 3 to take back and
---          the microsecond at which a check has charged this; then for each limit 1 token bucket,
---          2 fixed window or 3 sliding window, how many rates, and for each rate the four numbers
---          of that algorithm's own script
+-- ARGV[1]  little-endian doubles: 0 to check, 1 to charge, 2 to give back, or 3 to take back; where
+--          windows are the calendar's, that plus 4, and the seconds from which and before which they
+--          are all known; to take back, the microsecond at which a check has charged this; then for
+--          each limit 1 token bucket, 2 fixed window or 3 sliding window, how many rates, and for
+--          each rate the four numbers of that algorithm's own script, six for a calendar's window
 -- ARGV[2]  the time in microseconds, for tests; absent: the server's clock
 --
 -- Returns  1 if allowed, else 0; the time in microseconds; then for each rate, as it now is, the
 --          microsecond at which the bucket is full, or the second at which the window ends and
---          its count, and for a sliding window the count before
+--          its count, and for a sliding window the count before. Where the windows are not known
+--          for the time: the time alone, and nothing was done.
 
 local call, keys, plan, unpack, pack = redis.call, KEYS, ARGV[1], struct.unpack, struct.pack
 local now, option, base = ARGV[2], 'PXAT', 0
@@ -30,6 +32,14 @@ local now_s = math.floor(now / 1000000)
 
 local op, at = unpack('<d', plan)
 local charged
+if op >= 4 then
+  local from, to
+  op = op - 4
+  from, to, at = unpack('<dd', plan, at)
+  if now_s < from or now_s >= to then
+    return {now}
+  end
+end
 if op == 3 then
   charged, at = unpack('<d', plan, at)
 end
@@ -93,6 +103,16 @@ local function decide(i, j, rates, kind, state)
       local weight = math.min(math.ceil((finish * 1000000 - now) / b), steps)
       room = most - math.ceil(before * weight / steps)
     else
+      if b > 0 then -- the calendar's: from a to b, or the one before or after
+        local first, last
+        first, last, at = unpack('<dd', plan, at)
+        start, finish = a, b
+        if now_s < a then
+          start, finish = first, a
+        elseif now_s >= b then
+          start, finish = b, last
+        end
+      end
       if state and rates > 1 then
         if #state >= j * 8 then
           stop, value = unpack('>I4I4', state, j * 8 - 7)

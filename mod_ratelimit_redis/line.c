@@ -211,7 +211,8 @@ static const char *read_option(cmd_parms *cmd, ratelimit_line *line, int option,
 }
 
 static const char *unknown_option(cmd_parms *cmd, const ratelimit_word *word) {
-  static const char *const of_policy[] = {"algorithm", "burst", "align", "tz", "delay", "ban"};
+  static const char *const of_policy[] = {"algorithm", "burst", "align", "tz", "anchor",
+                                          "delay", "ban"};
 
   if (word->name == NULL) {
     return apr_psprintf(cmd->pool, "RateLimit: \"%s\" is one argument too many: write the policy "

@@ -8,14 +8,28 @@
 typedef struct view {
   uint64_t end_s;
   uint64_t count;
+  uint64_t length_s;
   int clamped;
 } view;
+
+static void place(view *v, const rlc__rate *rate, uint64_t now_s) {
+  if (rate->calendar.span == RLC__SPAN_SECONDS) {
+    v->end_s = (now_s / rate->window_s + 1) * rate->window_s;
+    v->length_s = rate->window_s;
+  } else {
+    rlc__window w = rlc__calendar_window(&rate->calendar, (int64_t)now_s);
+
+    v->end_s = (uint64_t)w.end_s;
+    v->length_s = (uint64_t)(w.end_s - w.start_s);
+  }
+}
 
 static view look(const rlc__rate *rate, uint64_t word, int64_t now_us) {
   uint64_t now_s = (uint64_t)now_us / US;
   uint64_t end_s = word >> 32;
-  view v = {(now_s / rate->window_s + 1) * rate->window_s, 0, 0};
+  view v = {0, 0, 0, 0};
 
+  place(&v, rate, now_s);
   if (end_s > now_s) {
     v.count = word & UINT32_MAX;
     v.clamped = end_s > v.end_s;
@@ -67,7 +81,7 @@ void rlc__fixed_window_describe(const rlc__rate *rate, const uint64_t *word, int
 
   out->limit = rate->quota;
   out->remaining = v.count < rate->quota ? rate->quota - v.count : 0;
-  out->window_us = rate->window_us;
+  out->window_us = v.length_s * US;
   out->reset_us = v.count > 0 ? left_us : 0;
   if (allowed) {
     out->retry_us = 0;

@@ -13,9 +13,32 @@ static uint128 most_of_bucket(const rlc__rate *rate, uint64_t span) {
   return rate->capacity + ticks / rate->unit_ticks;
 }
 
+/* The shortest window of the rate, in microseconds. */
+static uint64_t shortest_window(const rlc__rate *rate) {
+  /* A day less two hours is what the widest clock change of any zone leaves; and a third, for one to
+   * come. */
+  const uint64_t hours = 3;
+  uint64_t days = 1;
+
+  switch (rate->calendar.span) {
+  case RLC__SPAN_SECONDS:
+    return rate->window_us;
+  case RLC__SPAN_DAY:
+    break;
+  case RLC__SPAN_WEEK:
+    days = 7;
+    break;
+  case RLC__SPAN_MONTHS:
+    days = rlc__months_fewest_days(rate->calendar.months);
+    break;
+  }
+  return (days * 24 - hours) * UINT64_C(3600000000);
+}
+
 /* A quota in each window that so long a span touches at most. */
 static uint128 most_of_windows(const rlc__rate *rate, uint64_t span) {
-  uint64_t windows = span / rate->window_us + (span % rate->window_us != 0) + 1;
+  uint64_t shortest = shortest_window(rate);
+  uint64_t windows = span / shortest + (span % shortest != 0) + 1;
 
   return (uint128)windows * rate->quota;
 }

@@ -1,37 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "policy/parse.h"
+#include "policy/parser.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "base/suggest.h"
 
 #define MAX_TEXT 1024
-/* Bytes of the text that a message repeats, escaped and with a NUL. */
-#define SHOWN 48
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* A piece of the text. */
-typedef struct slice {
-  const char *at;
-  size_t len;
-} slice;
-
-typedef struct parser {
-  rlc_policy *policy;
-  const char *text;
-  const char *at;
-  const char *end;                /* blanks at the end are no part of the policy */
-  slice rate_text[RLC_MAX_RATES];
-  const char *algorithm_at;       /* NULL: not given */
-  const char *burst_at;
-  uint64_t burst;
-  char *why;
-  size_t why_size;
-} parser;
 
 /* A word that users of other limiters write, and what to write here. */
 typedef struct hint {
@@ -42,28 +18,23 @@ typedef struct hint {
 static const struct {
   const char *word;
   uint64_t seconds;
+  unsigned months; /* else */
 } units[] = {
-    {"s", 1},        {"sec", 1},       {"second", 1},   {"seconds", 1},  {"min", 60},
-    {"minute", 60},  {"minutes", 60},  {"h", 3600},     {"hour", 3600},  {"hours", 3600},
-    {"day", 86400},  {"days", 86400},  {"d", 86400},    {"week", 604800}, {"weeks", 604800},
-    {"w", 604800},
+    {"s", 1, 0},            {"sec", 1, 0},          {"second", 1, 0},       {"seconds", 1, 0},
+    {"min", 60, 0},         {"minute", 60, 0},      {"minutes", 60, 0},     {"h", 3600, 0},
+    {"hour", 3600, 0},      {"hours", 3600, 0},     {"day", 86400, 0},      {"days", 86400, 0},
+    {"d", 86400, 0},        {"week", 604800, 0},    {"weeks", 604800, 0},   {"w", 604800, 0},
+    {"month", 0, 1},        {"months", 0, 1},       {"year", 0, 12},        {"years", 0, 12},
 };
 
 /* What a misspelt unit is taken for; of equally near words the first. */
-static const char *const unit_words[] = {"s",     "min",   "h",      "day",    "week",
-                                         "sec",   "hour",  "second", "minute", "seconds",
-                                         "hours", "days",  "weeks",  "minutes"};
+static const char *const unit_words[] = {"s",     "min",  "h",      "day",     "week",   "sec",
+                                         "hour",  "second", "minute", "seconds", "hours",  "days",
+                                         "weeks", "minutes", "month", "year",    "months", "years"};
 
 static const hint other_units[] = {
-    {"m", "\"m\" could be a minute or a month; write \"min\""},
-    {"month", "\"month\" follows the calendar and is not available in this version; "
-              "write \"30day\""},
-    {"months", "\"months\" follow the calendar and are not available in this version; "
-               "write \"30day\""},
-    {"year", "\"year\" follows the calendar and is not available in this version; "
-             "write \"365day\""},
-    {"years", "\"years\" follow the calendar and are not available in this version; "
-              "write \"365day\""},
+    {"m", "\"m\" could be a minute or a month; write \"min\" or \"month\""},
+    {"quarter", "write \"3month\""},
     {"ms", "windows are whole seconds; write a smaller quota per \"s\""},
     {"us", "windows are whole seconds; write a smaller quota per \"s\""},
 };
@@ -76,32 +47,19 @@ static const hint other_algorithms[] = {
                     "a small burst"},
 };
 
-static const char *const option_words[] = {"algorithm", "burst"};
+const char *const rlc__option_words[RLC__OPTIONS] = {"algorithm", "burst", "align", "tz",
+                                                     "anchor"};
+
+#define OPTIONS "an option (algorithm=, burst=, align=, tz=, anchor=)"
 
 static const hint other_options[] = {
-    {"align", "\"align=\" is not available in this version; leave it out: windows start at the "
-              "epoch, in UTC"},
-    {"tz", "\"tz=\" is not available in this version; leave it out: windows start in UTC"},
+    {"timezone", "write \"tz=\""},
+    {"zone", "write \"tz=\""},
     {"delay", "\"delay=\" is not available in this version; leave it out: a request that does not "
               "fit is refused at once"},
     {"ban", "\"ban=\" is not available in this version; leave it out, and add a rate with a longer "
             "window, as in \"10/s,100/h\""},
 };
-
-/* Writes what is wrong at |at|, with its column. Returns RLC_ERR_POLICY. */
-static int fail_at(const parser *p, const char *at, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fail_at(const parser *p, const char *at, const char *format, ...) {
-  char message[RLC_MESSAGE_SIZE];
-  va_list args;
-
-  va_start(args, format);
-  rlc__vfail(0, message, sizeof message, format, args);
-  va_end(args);
-  return rlc__fail(RLC_ERR_POLICY, p->why, p->why_size, "column %zu: %s",
-                   (size_t)(at - p->text) + 1, message);
-}
 
 static int is_blank(char c) {
   return c == ' ' || c == '\t';
@@ -113,10 +71,6 @@ static int is_digit(char c) {
 
 static int slice_is(slice s, const char *word) {
   return s.len == strlen(word) && memcmp(s.at, word, s.len) == 0;
-}
-
-static const char *show(char buf[SHOWN], slice s) {
-  return rlc__printable(buf, SHOWN, s.at, s.len);
 }
 
 /* What stands at the parser's place, for the end of a sentence: `"mni"`, `a space`, `nothing`. */
@@ -204,8 +158,8 @@ static int fail_unit(parser *p, slice rate, slice window, slice unit) {
                    before_buf, found(p, found_buf));
   }
   if (unit.len == 0) {
-    return fail_at(p, unit.at, "expected a unit (s, min, h, day, week) after \"%s%s\", as in "
-                   "\"%s%ss\", found %s", before_buf, count_buf, before_buf, count_buf,
+    return fail_at(p, unit.at, "expected a unit (s, min, h, day, week, month, year) after \"%s%s\", "
+                   "as in \"%s%ss\", found %s", before_buf, count_buf, before_buf, count_buf,
                    found(p, found_buf));
   }
   return fail_at(p, window.at, "expected a window such as \"min\", \"15min\" or \"day\" after "
@@ -214,22 +168,39 @@ static int fail_unit(parser *p, slice rate, slice window, slice unit) {
                  meant != NULL ? meant : "", meant != NULL ? "\"?" : "");
 }
 
-/* Reads `[n]unit`. |rate| starts where its quota does. */
-static int read_window(parser *p, slice rate, uint64_t *seconds) {
+/* Reads the window of |count| units of |unit_months|, which is |window| in the text. */
+static int read_months(parser *p, slice window, uint64_t count, unsigned unit_months,
+                       rlc__rate *into) {
+  char buf[SHOWN];
+
+  if (count > 12 / unit_months || 12 % (count * unit_months) != 0) {
+    return fail_at(p, window.at, "expected months that divide a year: \"month\", \"2month\", "
+                   "\"3month\", \"4month\", \"6month\" or \"year\"; found \"%s\"",
+                   show(buf, window));
+  }
+  if (p->month_at == NULL) {
+    p->month_at = window.at;
+  }
+  into->calendar.span = RLC__SPAN_MONTHS;
+  into->calendar.months = (unsigned)count * unit_months;
+  into->window_s = rlc__months_days(into->calendar.months) * UINT64_C(86400);
+  return 0;
+}
+
+/* Reads `[n]unit` into |into|. |rate| starts where its quota does. */
+static int read_window(parser *p, slice rate, rlc__rate *into) {
   char buf[SHOWN];
   slice window = {p->at, 0};
   uint64_t count;
   slice digits = read_number(p, &count);
   slice unit = read_until(p, ',');
-  uint64_t unit_s = 0;
+  size_t which = 0;
 
   window.len = digits.len + unit.len;
-  for (size_t i = 0; i < COUNT(units); ++i) {
-    if (slice_is(unit, units[i].word)) {
-      unit_s = units[i].seconds;
-    }
+  while (which < COUNT(units) && !slice_is(unit, units[which].word)) {
+    ++which;
   }
-  if (unit_s == 0) {
+  if (which == COUNT(units)) {
     return fail_unit(p, rate, window, unit);
   }
   count = digits.len == 0 ? 1 : count;
@@ -237,11 +208,15 @@ static int read_window(parser *p, slice rate, uint64_t *seconds) {
     return fail_at(p, window.at, "expected a window of at least \"1%.*s\", found \"%s\"",
                    (int)unit.len, unit.at, show(buf, window));
   }
-  if (count > RLC__MAX_WINDOW_S / unit_s) {
+  memset(&into->calendar, 0, sizeof into->calendar);
+  if (units[which].months > 0) {
+    return read_months(p, window, count, units[which].months, into);
+  }
+  if (count > RLC__MAX_WINDOW_S / units[which].seconds) {
     return fail_at(p, window.at, "expected a window of at most \"%" PRIu64 "day\", found \"%s\"",
                    RLC__MAX_WINDOW_S / 86400, show(buf, window));
   }
-  *seconds = count * unit_s;
+  into->window_s = count * units[which].seconds;
   return 0;
 }
 
@@ -269,13 +244,14 @@ static int read_rate(parser *p) {
                    show(shown, quota), found(p, buf));
   }
   ++p->at;
-  rv = read_window(p, rate, &into->window_s);
+  rv = read_window(p, rate, into);
   if (rv != 0) {
     return rv;
   }
   rate.len = (size_t)(p->at - rate.at);
   for (unsigned i = 0; i < policy->rates; ++i) {
-    if (policy->rate[i].window_s == into->window_s) {
+    if (policy->rate[i].window_s == into->window_s &&
+        policy->rate[i].calendar.months == into->calendar.months) {
       return fail_at(p, rate.at, "\"%s\" has the same window as \"%s\", and the larger of the two "
                      "would never bind; leave that one out", show(buf, rate),
                      show(shown, p->rate_text[i]));
@@ -310,48 +286,28 @@ static int read_algorithm(parser *p, slice value) {
 static int fail_option(parser *p, slice name) {
   char buf[SHOWN];
   const char *instead = hint_for(other_options, COUNT(other_options), name);
-  const char *meant = rlc__suggest(name.at, name.len, option_words, COUNT(option_words));
+  const char *meant = rlc__suggest(name.at, name.len, rlc__option_words, RLC__OPTIONS);
 
   if (instead != NULL) {
     return fail_at(p, name.at, "%s", instead);
   }
   if (name.len == 0) {
     p->at = name.at;
-    return fail_at(p, name.at, "expected an option (algorithm=, burst=), found %s", found(p, buf));
+    return fail_at(p, name.at, "expected " OPTIONS ", found %s", found(p, buf));
   }
   if (is_digit(name.at[0]) || name.at[0] == ',') {
     return fail_at(p, name.at, "expected an option such as \"burst=20\", found \"%s\"; rates are "
                    "joined by a comma alone, as in \"10/s,1000/h\"", show(buf, name));
   }
-  return fail_at(p, name.at, "expected an option (algorithm=, burst=), found \"%s\"%s%s%s",
+  return fail_at(p, name.at, "expected " OPTIONS ", found \"%s\"%s%s%s",
                  show(buf, name), meant != NULL ? " - did you mean \"" : "",
                  meant != NULL ? meant : "", meant != NULL ? "=\"?" : "");
 }
 
-/* Reads `name=value`. What the options mean together is for prepare(). */
-static int read_option(parser *p) {
+static int read_burst(parser *p) {
   char buf[SHOWN];
-  slice name = read_until(p, '=');
-  int is_burst = slice_is(name, "burst");
-  const char **seen = is_burst ? &p->burst_at : &p->algorithm_at;
-  int rv;
+  int rv = read_amount(p, "a burst", "20", &p->burst);
 
-  if (!is_burst && !slice_is(name, "algorithm")) {
-    return fail_option(p, name);
-  }
-  if (p->at == p->end || *p->at != '=') {
-    return fail_at(p, p->at, "expected \"=\" and a value after \"%.*s\", found %s", (int)name.len,
-                   name.at, found(p, buf));
-  }
-  if (*seen != NULL) {
-    return fail_at(p, name.at, "\"%.*s=\" is given twice; leave one out", (int)name.len, name.at);
-  }
-  *seen = name.at;
-  ++p->at;
-  if (!is_burst) {
-    return read_algorithm(p, read_until(p, ' '));
-  }
-  rv = read_amount(p, "a burst", "20", &p->burst);
   if (rv == 0 && p->at < p->end && !is_blank(*p->at)) {
     rv = fail_at(p, p->at, "expected a space or the end after \"burst=%" PRIu64 "\", found %s",
                  p->burst, found(p, buf));
@@ -359,37 +315,74 @@ static int read_option(parser *p) {
   return rv;
 }
 
-/* Computes what the algorithms need, once all options are known. */
-static int prepare(parser *p) {
-  rlc_policy *policy = p->policy;
+static int read_align(parser *p, slice value) {
   char buf[SHOWN];
-  uint64_t nearest;
 
-  if (p->burst_at != NULL) {
-    if (policy->algorithm != RLC_TOKEN_BUCKET) {
-      return fail_at(p, p->burst_at, "\"burst=\" has no meaning with algorithm=%s; leave it out, "
-                     "or write algorithm=token-bucket", rlc__algorithm_name(policy->algorithm));
-    }
-    policy->rate[0].capacity = p->burst;
+  if (slice_is(value, "calendar")) {
+    return 0;
   }
-  for (unsigned i = 0; i < policy->rates; ++i) {
-    rlc__rate *rate = &policy->rate[i];
+  return fail_at(p, value.at, "expected \"calendar\" after \"align=\", found \"%s\"; leave it out "
+                 "for windows that start at the epoch, in UTC", show(buf, value));
+}
 
-    if (rlc__rate_prepare(rate, policy->algorithm, &nearest) == 0) {
-      continue;
-    }
-    show(buf, p->rate_text[i]);
-    /* Without |nearest| it is the burst that cannot be counted, and only rate 0 has one. */
-    if (nearest > 0) {
-      return fail_at(p, p->rate_text[i].at, "\"%s\" cannot be counted exactly in microseconds; "
-                     "write a quota of %" PRIu64 ", or algorithm=fixed-window", buf, nearest);
-    }
-    return fail_at(p, p->burst_at, "at \"%s\" this burst would take %" PRIu64 " years to refill; "
-                   "write a burst of at most %" PRIu64, buf,
-                   rate->capacity * rate->window_s / rate->quota / (365 * 86400),
-                   ((UINT64_C(1) << 49) - 1) / rate->unit_ticks);
+static int read_tz(parser *p, slice value) {
+  char why[RLC_MESSAGE_SIZE];
+  int rv = rlc__zone_load(&p->policy->zone, value.at, value.len, &p->policy->memory, why,
+                          sizeof why);
+
+  if (rv == RLC_ERR_NOMEM) {
+    return rlc__fail(rv, p->why, p->why_size, "%s", why);
+  }
+  if (rv != 0) {
+    return fail_at(p, value.at, "%s", why);
+  }
+  if (p->policy->zone != NULL) {
+    memcpy(p->policy->zone_name, value.at, value.len);
   }
   return 0;
+}
+
+static int read_anchor(parser *p, slice value) {
+  char why[RLC_MESSAGE_SIZE];
+
+  p->anchor_kind = rlc__anchor_read(&p->anchor, value.at, value.len, why, sizeof why);
+  return p->anchor_kind == RLC__ANCHOR_NONE ? fail_at(p, value.at, "%s", why) : 0;
+}
+
+/* Reads `name=value`. What the options mean together is for settle.c. */
+static int read_option(parser *p) {
+  char buf[SHOWN];
+  slice name = read_until(p, '=');
+  unsigned which = 0;
+
+  while (which < RLC__OPTIONS && !slice_is(name, rlc__option_words[which])) {
+    ++which;
+  }
+  if (which == RLC__OPTIONS) {
+    return fail_option(p, name);
+  }
+  if (p->at == p->end || *p->at != '=') {
+    return fail_at(p, p->at, "expected \"=\" and a value after \"%.*s\", found %s", (int)name.len,
+                   name.at, found(p, buf));
+  }
+  if (p->option_at[which] != NULL) {
+    return fail_at(p, name.at, "\"%.*s=\" is given twice; leave one out", (int)name.len, name.at);
+  }
+  p->option_at[which] = name.at;
+  ++p->at;
+  switch ((option)which) {
+  case OPTION_ALGORITHM:
+    break;
+  case OPTION_BURST:
+    return read_burst(p);
+  case OPTION_ALIGN:
+    return read_align(p, read_until(p, ' '));
+  case OPTION_TZ:
+    return read_tz(p, read_until(p, ' '));
+  case OPTION_ANCHOR:
+    return read_anchor(p, read_until(p, ' '));
+  }
+  return read_algorithm(p, read_until(p, ' '));
 }
 
 int rlc__policy_parse(rlc_policy *policy, const char *text, char *why, size_t why_size) {
@@ -430,7 +423,7 @@ int rlc__policy_parse(rlc_policy *policy, const char *text, char *why, size_t wh
       return rv;
     }
   }
-  return prepare(&p);
+  return rlc__policy_settle(&p);
 }
 
 const char *rlc__algorithm_name(rlc_algorithm algorithm) {

@@ -44,13 +44,24 @@ static void append(rlc_policy *policy, const char *format, ...) {
   va_end(args);
 }
 
-static void append_window(rlc_policy *policy, uint64_t window_s) {
+static void append_window(rlc_policy *policy, const rlc__rate *rate) {
   static const struct {
     const char *name;
     uint64_t seconds;
   } units[] = {{"week", 604800}, {"day", 86400}, {"h", 3600}, {"min", 60}, {"s", 1}};
+  uint64_t window_s = rate->window_s;
   unsigned i = 0;
 
+  if (rate->calendar.span == RLC__SPAN_MONTHS) {
+    if (rate->calendar.months == 12) {
+      append(policy, "year");
+    } else if (rate->calendar.months > 1) {
+      append(policy, "%umonth", rate->calendar.months);
+    } else {
+      append(policy, "month");
+    }
+    return;
+  }
   while (window_s % units[i].seconds != 0) {
     ++i;
   }
@@ -60,12 +71,44 @@ static void append_window(rlc_policy *policy, uint64_t window_s) {
   append(policy, "%s", units[i].name);
 }
 
+/* What is said of windows of the calendar, where it is not as usual. */
+static void append_calendar(rlc_policy *policy) {
+  const rlc__calendar *anchored = NULL; /* all that have an anchor have the same */
+  int aligned = 0;
+
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    const rlc__calendar *c = &policy->rate[i].calendar;
+
+    aligned |= c->span == RLC__SPAN_DAY || c->span == RLC__SPAN_WEEK;
+    if (c->span != RLC__SPAN_SECONDS &&
+        (c->anchor.month > 1 || c->anchor.day > 1 || c->anchor.weekday > 0)) {
+      anchored = c;
+    }
+  }
+  if (aligned) {
+    append(policy, " align=calendar");
+  }
+  if (policy->zone_name[0] != '\0') {
+    append(policy, " tz=%s", policy->zone_name);
+  }
+  if (anchored == NULL) {
+    return;
+  }
+  if (anchored->span == RLC__SPAN_WEEK) {
+    append(policy, " anchor=%s", rlc__weekday_name(anchored->anchor.weekday));
+  } else if (anchored->months == 12) {
+    append(policy, " anchor=%02u-%02u", anchored->anchor.month, anchored->anchor.day);
+  } else {
+    append(policy, " anchor=%u", anchored->anchor.day);
+  }
+}
+
 /* Writes what rlc__policy_parse reads, in the one form that policies of this meaning have. */
 static void write_text(rlc_policy *policy) {
   policy->text[0] = '\0';
   for (unsigned i = 0; i < policy->rates; ++i) {
     append(policy, "%s%" PRIu64 "/", i > 0 ? "," : "", policy->rate[i].quota);
-    append_window(policy, policy->rate[i].window_s);
+    append_window(policy, &policy->rate[i]);
   }
   if (policy->algorithm != RLC_TOKEN_BUCKET) {
     append(policy, " algorithm=%s", rlc__algorithm_name(policy->algorithm));
@@ -73,6 +116,7 @@ static void write_text(rlc_policy *policy) {
   if (policy->rate[0].capacity != policy->rate[0].quota) {
     append(policy, " burst=%" PRIu64, policy->rate[0].capacity);
   }
+  append_calendar(policy);
 }
 
 /* Returns 0, or -1 if OpenSSL could not hash, which it only fails to do for want of memory. */
@@ -143,6 +187,7 @@ void rlc_policy_del(rlc_policy *policy) {
     return;
   }
   memory = policy->memory;
+  rlc__zone_del(policy->zone);
   rlc__free(&memory, policy);
 }
 
@@ -193,6 +238,7 @@ int rlc__policy_share(rlc_policy **out, const rlc_policy *whole, uint64_t parts)
   }
   /* The id stays the whole policy's: the share is of that limit's state. */
   *share = *whole;
+  rlc__zone_keep(share->zone);
   if (rlc__rates_share(share->rate, share->rates, share->algorithm, parts) != 0) {
     rv = RLC_ERR_POLICY;
     goto leave;

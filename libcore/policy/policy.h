@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "policy/calendar.h"
 #include "rlcore/rlcore.h"
 
 /*
@@ -17,6 +18,8 @@
  *
  * A sliding window weighs its older counter in `steps` steps of `step_us`, steps <= 2^23,
  * steps = window_us / step_us rounded down, step_us = window_us / 2^23 rounded up.
+ *
+ * A window of the calendar has no one length: window_s is the longest, clock changes aside.
  */
 typedef struct rlc__rate {
   uint64_t quota;          /* 1 .. RLC_MAX_QUOTA */
@@ -29,6 +32,7 @@ typedef struct rlc__rate {
   uint64_t capacity_ticks; /* capacity * unit_ticks, < 2^49 */
   uint64_t step_us;        /* sliding window */
   uint64_t steps;
+  rlc__calendar calendar;  /* fixed window; of the span RLC__SPAN_SECONDS unless it has one */
 } rlc__rate;
 
 /* The windows a policy may have, in seconds: ten years keep every product below 2^53. */
@@ -43,6 +47,9 @@ struct rlc_policy {
   rlc_algorithm algorithm;
   unsigned rates;
   rlc__rate rate[RLC_MAX_RATES];
+  int is_calendar;                      /* a rate at least has windows of the calendar */
+  rlc__zone *zone;                      /* theirs; NULL: UTC */
+  char zone_name[RLC__ZONE_NAME + 1];   /* "" for UTC */
   char name[RLC_MAX_NAME + 1];          /* "" without one */
   char text[RLC__POLICY_TEXT_SIZE];     /* canonical */
   char id[RLC__POLICY_ID_SIZE];         /* 7 base64url characters of SHA-256(text) */

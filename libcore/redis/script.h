@@ -18,6 +18,7 @@ typedef struct rlc__script {
 extern const rlc__script rlc__script_token_bucket;
 extern const rlc__script rlc__script_token_bucket_stack;
 extern const rlc__script rlc__script_fixed_window;
+extern const rlc__script rlc__script_calendar_window;
 extern const rlc__script rlc__script_sliding_window;
 extern const rlc__script rlc__script_several;
 

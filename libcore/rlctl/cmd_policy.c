@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <string.h>
 
 #include "rlctl/rlctl.h"
 
@@ -20,6 +21,7 @@ typedef struct facts {
   uint64_t at_once;
   uint64_t in_window;
   uint64_t in_day;
+  int is_calendar; /* windows begin with days, weeks, months or years */
 } facts;
 
 static uint64_t bound_of(const rlc_policy *policy, unsigned index, uint64_t span_us) {
@@ -27,6 +29,14 @@ static uint64_t bound_of(const rlc_policy *policy, unsigned index, uint64_t span
 
   (void)rlc_policy_get_bound(policy, index, span_us, &most);
   return most;
+}
+
+/* Months and years are always the calendar's, days and weeks where the policy says so. */
+static int is_calendar(const rlc_policy *policy, const facts *f) {
+  return memmem(f->text, (size_t)f->len, "month", 5) != NULL ||
+         memmem(f->text, (size_t)f->len, "year", 4) != NULL ||
+         (strstr(rlc_policy_get_text(policy), " align=calendar") != NULL &&
+          (f->window_us == DAY_US || f->window_us == 7 * DAY_US));
 }
 
 static facts facts_of(const rlc_policy *policy, unsigned index) {
@@ -42,6 +52,7 @@ static facts facts_of(const rlc_policy *policy, unsigned index) {
     break;
   case RLC_FIXED_WINDOW:
     f.refill_us = f.window_us;
+    f.is_calendar = is_calendar(policy, &f);
     break;
   case RLC_SLIDING_WINDOW:
     f.refill_us = 2 * f.window_us;
@@ -119,6 +130,10 @@ static void put_rate(const facts *f) {
     rlctl_put_duration(stdout, (int64_t)f->refill_us);
     break;
   case RLC_FIXED_WINDOW:
+    if (f->is_calendar) {
+      fputs("all come back when the calendar's next window begins", stdout);
+      break;
+    }
     fputs("all come back when a window begins: each ", stdout);
     put_span(f->window_us);
     fputs(" from 1970 on, UTC", stdout);

@@ -15,6 +15,8 @@
 #include "store/store.h"
 
 #define DEFAULT_CONNECTIONS 8u
+/* How often a command is sent again with the calendar of the time that the server has told. */
+#define CALENDAR_TRIES 2u
 /* One failure in so long is a warning, the others are for who debugs. */
 #define QUIET_US INT64_C(10000000)
 
@@ -25,12 +27,17 @@ typedef struct redis_store {
   rlc__client *client;
   rlc__keyname *names;
   _Atomic int64_t quiet_until_us;
+  /* How far the server's clock is ahead of this machine's, as last told where that mattered. Only
+   * which windows of the calendar are sent first follows from it. */
+  _Atomic int64_t ahead_us;
 } redis_store;
 
 /* What one command decides: in a cluster the items of one slot, else all of a call's. */
 typedef struct part {
   rlc__call call;
   const rlc__bytes *keys;
+  unsigned char *arg; /* where the command's argument is packed */
+  unsigned tries;     /* sent again with another time's calendar */
   rlc__command command;
   rlc__bytes args[RLC__SCRIPT_ARGS];
   rlc__request request;
@@ -172,7 +179,6 @@ static void begin(const redis_store *s, work *w, size_t i, const rlc__script *sc
     p->args[1] = (rlc__bytes){p->command.now, p->command.now_len};
     r->args = p->args;
     r->n_args = p->command.now_len > 0 ? 2 : 1;
-    w->arg += p->command.arg_len;
   }
   r->deadline_us = p->call.deadline_us;
   r->waiter = w->waiter;
@@ -180,15 +186,54 @@ static void begin(const redis_store *s, work *w, size_t i, const rlc__script *sc
   (void)rlc__client_begin(s->client, r);
 }
 
+/* Packs the command of |p|, with the calendar of |about_us|. */
+static void encode(const work *w, part *p, int64_t about_us) {
+  rlc__codec_encode(&p->call, p->call.op == RLC__OP_CHECK && w->n > 1, about_us, p->arg,
+                    &p->command);
+}
+
+/* What the server's clock is thought to say. */
+static int64_t about_now(const redis_store *s, const rlc__call *call) {
+  if (call->now_us > 0) {
+    return call->now_us;
+  }
+  return rlc__clock_wall_us() + atomic_load_explicit(&s->ahead_us, memory_order_relaxed);
+}
+
 /* Starts all parts at once. */
 static void begin_all(const redis_store *s, work *w) {
+  int64_t about_us = about_now(s, w->call);
+
   for (size_t i = 0; i < w->n; ++i) {
     part *p = &w->part[i];
 
     if (p->call.op == RLC__OP_RESET) {
       begin(s, w, i, NULL);
     } else {
-      rlc__codec_encode(&p->call, p->call.op == RLC__OP_CHECK && w->n > 1, w->arg, &p->command);
+      p->arg = w->arg;
+      p->tries = 0;
+      encode(w, p, about_us);
+      w->arg += p->command.arg_len;
+      begin(s, w, i, p->command.script);
+    }
+  }
+}
+
+/* Sends again what the server did not do, since its time was in none of the windows that were sent. */
+static void begin_elsewhen(redis_store *s, work *w) {
+  for (size_t i = 0; i < w->n; ++i) {
+    part *p = &w->part[i];
+    int64_t now_us;
+
+    if (p->request.error != 0 || p->call.op == RLC__OP_RESET || p->tries == CALENDAR_TRIES) {
+      continue;
+    }
+    now_us = rlc__codec_elsewhen(&p->command, p->request.reply);
+    if (now_us > 0) {
+      atomic_store_explicit(&s->ahead_us, now_us - rlc__clock_wall_us(), memory_order_relaxed);
+      ++p->tries;
+      rlc__client_end(s->client, &p->request);
+      encode(w, p, now_us);
       begin(s, w, i, p->command.script);
     }
   }
@@ -269,6 +314,7 @@ static void begin_take_back(const redis_store *s, work *w) {
 
       rlc__client_end(s->client, &p->request);
       rlc__codec_encode_take_back(&p->call, charged_us, w->arg, &p->command);
+      w->arg += p->command.arg_len;
       begin(s, w, i, p->command.script);
     }
   }
@@ -319,6 +365,10 @@ static int proceed(redis_store *s, work *w) {
     return RLC_PENDING;
   }
   if (!w->taking_back) {
+    begin_elsewhen(s, w);
+    if (w->under_way != 0) {
+      return proceed(s, w); /* at most CALENDAR_TRIES deep */
+    }
     judge(s, w);
     if (w->under_way != 0 && await(s, w) == RLC_PENDING) {
       return RLC_PENDING;

@@ -13,8 +13,7 @@
 /* --- the argument -------------------------------------------------------------------------- */
 
 /* A double as eight little-endian bytes. Every number here is a whole one below 2^53. */
-static unsigned char *put(unsigned char *at, uint64_t value) {
-  double number = (double)value;
+static unsigned char *put_double(unsigned char *at, double number) {
   uint64_t bits;
 
   memcpy(&bits, &number, sizeof bits);
@@ -24,14 +23,30 @@ static unsigned char *put(unsigned char *at, uint64_t value) {
   return at;
 }
 
+static unsigned char *put(unsigned char *at, uint64_t value) {
+  return put_double(at, (double)value);
+}
+
 /* A cost in ticks. One above the capacity is cut to the least that never fits. */
 static uint64_t bucket_cost(const rlc__rate *rate, uint64_t cost) {
   return (cost > rate->capacity ? rate->capacity + 1 : cost) * rate->unit_ticks;
 }
 
-/* The four numbers of one rate. */
+/* Four seconds: the window, where the one before begins, and where the one after ends. */
+static unsigned char *put_window(unsigned char *at, const rlc__rate *rate, int64_t about_us) {
+  static const int order[4] = {1, 2, 0, 3};
+  int64_t bounds[4];
+
+  rlc__calendar_around(&rate->calendar, about_us / US, bounds);
+  for (int i = 0; i < 4; ++i) {
+    at = put_double(at, (double)bounds[order[i]]);
+  }
+  return at;
+}
+
+/* The four numbers of one rate, or six. */
 static unsigned char *put_rate(unsigned char *at, const rlc_policy *policy, const rlc__rate *rate,
-                               uint64_t cost) {
+                               uint64_t cost, int64_t about_us) {
   if (policy->algorithm == RLC_TOKEN_BUCKET) {
     at = put(at, bucket_cost(rate, cost));
     at = put(at, rate->capacity_ticks);
@@ -40,14 +55,17 @@ static unsigned char *put_rate(unsigned char *at, const rlc_policy *policy, cons
   }
   at = put(at, cost);
   at = put(at, rate->quota);
+  if (rate->calendar.span != RLC__SPAN_SECONDS) {
+    return put_window(at, rate, about_us);
+  }
   at = put(at, rate->window_s);
   return put(at, policy->algorithm == RLC_SLIDING_WINDOW ? rate->step_us : 0);
 }
 
-static const rlc__script *single_script(rlc_algorithm algorithm) {
-  switch (algorithm) {
+static const rlc__script *single_script(const rlc_policy *policy) {
+  switch (policy->algorithm) {
   case RLC_FIXED_WINDOW:
-    return &rlc__script_fixed_window;
+    return policy->is_calendar ? &rlc__script_calendar_window : &rlc__script_fixed_window;
   case RLC_SLIDING_WINDOW:
     return &rlc__script_sliding_window;
   case RLC_TOKEN_BUCKET:
@@ -88,17 +106,54 @@ static unsigned char *put_stack(unsigned char *at, const rlc_policy *policy, uin
 }
 
 /* The limits of |call| as several.lua reads them. */
-static unsigned char *put_items(unsigned char *at, const rlc__call *call, int asks) {
+static unsigned char *put_items(unsigned char *at, const rlc__call *call, int asks,
+                                int64_t about_us) {
   for (size_t i = 0; i < call->n; ++i) {
     const rlc_policy *policy = call->items[i].policy;
 
     at = put(at, policy->algorithm);
     at = put(at, policy->rates);
     for (unsigned j = 0; j < policy->rates; ++j) {
-      at = put_rate(at, policy, &policy->rate[j], asks ? 0 : call->items[i].cost);
+      at = put_rate(at, policy, &policy->rate[j], asks ? 0 : call->items[i].cost, about_us);
     }
   }
   return at;
+}
+
+static int is_calendar(const rlc__call *call) {
+  for (size_t i = 0; i < call->n; ++i) {
+    if (call->items[i].policy->is_calendar) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+/* What several.lua is to do; with windows of the calendar, and when all of them are known. */
+static unsigned char *put_head(unsigned char *at, const rlc__call *call, unsigned what,
+                               int64_t about_us) {
+  int64_t from_s = INT64_MIN;
+  int64_t to_s = INT64_MAX;
+
+  for (size_t i = 0; i < call->n; ++i) {
+    const rlc_policy *policy = call->items[i].policy;
+
+    for (unsigned j = 0; policy->is_calendar && j < policy->rates; ++j) {
+      int64_t bounds[4];
+
+      if (policy->rate[j].calendar.span != RLC__SPAN_SECONDS) {
+        rlc__calendar_around(&policy->rate[j].calendar, about_us / US, bounds);
+        from_s = bounds[0] > from_s ? bounds[0] : from_s;
+        to_s = bounds[3] < to_s ? bounds[3] : to_s;
+      }
+    }
+  }
+  if (to_s == INT64_MAX) {
+    return put(at, what);
+  }
+  at = put(at, what + 4);
+  at = put_double(at, (double)from_s);
+  return put_double(at, (double)to_s);
 }
 
 /* The rest of |command|, whose first argument is packed from |arg| up to |end|. */
@@ -107,13 +162,14 @@ static void finish(const rlc__call *call, const unsigned char *arg, const unsign
   command->arg = arg;
   command->arg_len = (size_t)(end - arg);
   command->now_len = 0;
+  command->is_calendar = is_calendar(call);
   if (call->now_us > 0) {
     command->now_len = (size_t)snprintf(command->now, sizeof command->now, "%" PRId64,
                                         call->now_us);
   }
 }
 
-void rlc__codec_encode(const rlc__call *call, int part, unsigned char *arg,
+void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsigned char *arg,
                        rlc__command *command) {
   unsigned char *at = arg;
   int asks = call->op == RLC__OP_PEEK;
@@ -121,8 +177,8 @@ void rlc__codec_encode(const rlc__call *call, int part, unsigned char *arg,
   if (!part && is_single(call)) {
     const rlc_policy *policy = call->items[0].policy;
 
-    command->script = single_script(policy->algorithm);
-    at = put_rate(at, policy, &policy->rate[0], asks ? 0 : call->items[0].cost);
+    command->script = single_script(policy);
+    at = put_rate(at, policy, &policy->rate[0], asks ? 0 : call->items[0].cost, about_us);
     if (policy->rate[0].tick_num == policy->rate[0].tick_den &&
         policy->algorithm == RLC_TOKEN_BUCKET) {
       at -= 16; /* a tick is a microsecond: the script is the cheaper for not being told */
@@ -132,19 +188,19 @@ void rlc__codec_encode(const rlc__call *call, int part, unsigned char *arg,
     at = put_stack(at, call->items[0].policy, asks ? 0 : call->items[0].cost);
   } else {
     command->script = &rlc__script_several;
-    at = put(at, call->op == RLC__OP_REFUND ? 2 : call->op == RLC__OP_CHARGE);
-    at = put_items(at, call, asks);
+    at = put_head(at, call, call->op == RLC__OP_REFUND ? 2 : call->op == RLC__OP_CHARGE, about_us);
+    at = put_items(at, call, asks, about_us);
   }
   finish(call, arg, at, command);
 }
 
 void rlc__codec_encode_take_back(const rlc__call *call, int64_t charged_us, unsigned char *arg,
                                  rlc__command *command) {
-  unsigned char *at = put(arg, 3);
+  unsigned char *at = put_head(arg, call, 3, charged_us);
 
   command->script = &rlc__script_several;
   at = put(at, (uint64_t)charged_us);
-  finish(call, arg, put_items(at, call, 0), command);
+  finish(call, arg, put_items(at, call, 0, charged_us), command);
 }
 
 /* --- the reply ----------------------------------------------------------------------------- */
@@ -173,6 +229,35 @@ static int unsign(int64_t *value) {
 }
 
 #define MOST (INT64_C(1) << 53)
+
+int64_t rlc__codec_elsewhen(const rlc__command *command, const redisReply *reply) {
+  int64_t now_us = 0;
+
+  if (!command->is_calendar || !is_array(reply, 1) ||
+      !get(reply->element[0], 0, MOST, &now_us)) {
+    return 0;
+  }
+  return now_us;
+}
+
+/* calendar-window.lua's reply: the state words, the verdict, and the time. */
+static int get_calendar(const rlc_policy *policy, const redisReply *reply, uint64_t *state,
+                        int64_t *now_us, int *allowed) {
+  int64_t value = 0;
+  rlc__window w;
+
+  if (!is_array(reply, 2) || !get(reply->element[0], -MOST, MOST, &value) ||
+      !get(reply->element[1], 0, MOST, now_us)) {
+    return RLC__ERR_PROTOCOL;
+  }
+  *allowed = unsign(&value);
+  if (value > (int64_t)UINT32_MAX) {
+    return RLC__ERR_PROTOCOL;
+  }
+  w = rlc__calendar_window(&policy->rate[0].calendar, *now_us / US);
+  state[0] = value == 0 ? 0 : (uint64_t)w.end_s << 32 | (uint64_t)value;
+  return 0;
+}
 
 /* A single script's reply: the state words, the verdict, and a time at which they stand so. Where
  * the reply tells only of differences, a time is made up that has them. */
@@ -314,9 +399,16 @@ int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisR
   if (command->script != &rlc__script_several) {
     uint64_t state[RLC__STATE_WORDS] = {0};
     int allowed = 0;
-    int rv = command->script == &rlc__script_token_bucket_stack
-                 ? get_stack(call->items[0].policy, reply, state, &now_us, &allowed)
-                 : get_single(call->items[0].policy, reply, state, &now_us, &allowed);
+    const rlc_policy *policy = call->items[0].policy;
+    int rv;
+
+    if (command->script == &rlc__script_token_bucket_stack) {
+      rv = get_stack(policy, reply, state, &now_us, &allowed);
+    } else if (command->script == &rlc__script_calendar_window) {
+      rv = get_calendar(policy, reply, state, &now_us, &allowed);
+    } else {
+      rv = get_single(policy, reply, state, &now_us, &allowed);
+    }
 
     if (rv == 0) {
       describe(call, &call->items[0], state, now_us, allowed);

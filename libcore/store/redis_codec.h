@@ -10,9 +10,9 @@
 struct redisReply;
 
 /* The packed arguments of all commands of a call: doubles, which Lua counts in, little-endian whatever
- * the machine. A command has a header of up to two; each limit its algorithm and rate count, and four
- * numbers a rate. */
-#define RLC__CODEC_ARG_SIZE (8 * RLC_MAX_LIMITS * (4 + 4 * RLC_MAX_RATES))
+ * the machine. A command has a header of up to four; each limit its algorithm and rate count, and up to
+ * six numbers a rate. */
+#define RLC__CODEC_ARG_SIZE (8 * RLC_MAX_LIMITS * (6 + 6 * RLC_MAX_RATES))
 
 /* A call, or a part of one, as the script takes it: EVALSHA <script> n key... <arg> [<now>]. */
 typedef struct rlc__command {
@@ -21,13 +21,21 @@ typedef struct rlc__command {
   size_t arg_len;
   char now[24];     /* a test's time in decimal microseconds */
   size_t now_len;   /* 0: the argument is left out and the server's clock decides */
+  int is_calendar;  /* the argument holds windows of the calendar, and so only for a time */
 } rlc__command;
 
 /* Chooses the script for |call| (not a reset) and packs its argument at |arg|. A |part| of a larger
- * check is always run by the script whose reply tells the time. */
-void rlc__codec_encode(const rlc__call *call, int part, unsigned char *arg, rlc__command *command);
+ * check is always run by the script whose reply tells the time. Windows of the calendar are packed for
+ * about |about_us|, what the server's clock is thought to say: the script chooses by what it does say.
+ * With another time the argument is as long. */
+void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsigned char *arg,
+                       rlc__command *command);
 
-/* The same for taking back what |call|, a part of a check, has charged at |charged_us|. */
+/* The time by the server where |reply| says that it is in none of the windows of |command|, and that
+ * nothing has been done. Returns 0 for every other reply. */
+int64_t rlc__codec_elsewhen(const rlc__command *command, const struct redisReply *reply);
+
+/* As encode, for taking back what |call|, a part of a check, has charged at |charged_us|. */
 void rlc__codec_encode_take_back(const rlc__call *call, int64_t charged_us, unsigned char *arg,
                                  rlc__command *command);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/siphash.h"
@@ -11,8 +12,12 @@
 
 /* --- what both ways share ------------------------------------------------------------------ */
 
-static int64_t now_of(const rlc__region *region, const rlc__call *call) {
-  return call->now_us != 0 ? call->now_us : rlc__region_now_us(region);
+/* Calendars go by the wall clock, which people set; all else by a clock that nobody does. */
+static int64_t now_of(const rlc__region *region, const rlc__call *call, const rlc__item *item) {
+  if (call->now_us != 0) {
+    return call->now_us;
+  }
+  return item->policy->is_calendar ? rlc__clock_wall_us() : rlc__region_now_us(region);
 }
 
 static rlc__place place_of(const rlc__region *region, const rlc__item *item) {
@@ -46,7 +51,7 @@ static int decide_free(rlc__region *region, rlc__call *call, const rlc__place *p
 
   rlc__narrow_prefetch(region, place);
   /* Before the value is read, to keep the time short in which others may change it. */
-  now_us = now_of(region, call);
+  now_us = now_of(region, call, item);
   for (;;) {
     rlc__narrow *slot = rlc__narrow_find(region, place);
     uint64_t old = slot != NULL ? atomic_load_explicit(&slot->value, memory_order_acquire) : 0;
@@ -81,6 +86,7 @@ typedef struct work {
   uint64_t old;      /* its value */
   uint64_t state[RLC__STATE_WORDS];
   uint64_t next[RLC__STATE_WORDS]; /* the state as the step leaves it */
+  int64_t now_us;    /* by the clock that it goes by */
   int step;
 } work;
 
@@ -88,7 +94,6 @@ typedef struct batch {
   rlc__region *region;
   rlc__call *call;
   rlc__pins pins;
-  int64_t now_us;
   work item[RLC_MAX_LIMITS];
 } batch;
 
@@ -126,12 +131,27 @@ static void load(batch *b, work *w) {
   w->state[0] = w->old == RLC__MOVING ? 0 : w->old;
 }
 
+/* Reads each clock that an item goes by, once. */
+static void read_clocks(batch *b) {
+  int64_t clocks[2] = {0, 0};
+
+  for (size_t i = 0; i < b->call->n; ++i) {
+    const rlc__item *item = &b->call->items[i];
+    int64_t *clock = &clocks[item->policy->is_calendar != 0];
+
+    if (*clock == 0) {
+      *clock = now_of(b->region, b->call, item);
+    }
+    b->item[i].now_us = *clock;
+  }
+}
+
 static void step(batch *b, size_t i, rlc__op op) {
   const rlc__item *item = &b->call->items[i];
   work *w = &b->item[i];
 
   memcpy(w->next, w->state, (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next);
-  w->step = rlc__algorithm_step(item->policy, w->next, op, b->now_us, item->cost);
+  w->step = rlc__algorithm_step(item->policy, w->next, op, w->now_us, item->cost);
 }
 
 /* Makes |next| the state. Returns 0 where a charge without a lock was quicker; never for a wide
@@ -141,7 +161,7 @@ static int commit(batch *b, size_t i) {
 
   if (w->place.wide) {
     rlc__wide_write(b->region, &w->place, w->next,
-                    rlc__algorithm_expiry(b->call->items[i].policy, w->next), b->now_us, &b->pins);
+                    rlc__algorithm_expiry(b->call->items[i].policy, w->next), w->now_us, &b->pins);
     return 1;
   }
   /* So many items of this call may share a set that one has evicted another: its state is put back
@@ -152,7 +172,7 @@ static int commit(batch *b, size_t i) {
   }
   if (w->slot == NULL) {
     if (w->next[0] != 0) {
-      rlc__narrow_insert(b->region, &w->place, w->next[0], b->now_us, &b->pins);
+      rlc__narrow_insert(b->region, &w->place, w->next[0], w->now_us, &b->pins);
     }
     return 1;
   }
@@ -166,7 +186,7 @@ static int commit(batch *b, size_t i) {
 static void apply(batch *b, size_t i, rlc__op op) {
   do {
     load(b, &b->item[i]);
-    b->now_us = now_of(b->region, b->call);
+    b->item[i].now_us = now_of(b->region, b->call, &b->call->items[i]);
     step(b, i, op);
   } while ((b->item[i].step & RLC__STEP_CHANGED) && !commit(b, i));
 }
@@ -202,7 +222,7 @@ static int decide_together(batch *b) {
     for (size_t i = 0; i < call->n; ++i) {
       load(b, &b->item[i]);
     }
-    b->now_us = now_of(b->region, call);
+    read_clocks(b);
     for (size_t i = 0; i < call->n; ++i) {
       step(b, i, call->op);
       all &= b->item[i].step & RLC__STEP_ALLOWED;
@@ -214,7 +234,7 @@ static int decide_together(batch *b) {
     if (call->op == RLC__OP_CHECK && call->items[i].cost > 0 && w->step & RLC__STEP_ALLOWED) {
       /* It alone would pass, and is not charged. A cost that never fits leaves its clamp. */
       memcpy(w->next, w->state, (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next);
-      if (rlc__algorithm_step(call->items[i].policy, w->next, RLC__OP_CHECK, b->now_us,
+      if (rlc__algorithm_step(call->items[i].policy, w->next, RLC__OP_CHECK, w->now_us,
                               UINT64_MAX) &
           RLC__STEP_CHANGED) {
         commit(b, i);
@@ -236,7 +256,7 @@ static void decide_each(batch *b) {
       w->step = RLC__STEP_ALLOWED;
       do {
         load(b, w);
-        b->now_us = now_of(b->region, b->call);
+        w->now_us = now_of(b->region, b->call, &b->call->items[i]);
       } while (!commit(b, i));
     } else {
       apply(b, i, b->call->op);
@@ -267,7 +287,9 @@ static int decide_locked(rlc__region *region, rlc__call *call, const rlc__place 
   }
   unlock_all(&b, locked);
   for (size_t i = 0; i < call->n; ++i) {
-    answer(&call->items[i], changed ? b.item[i].next : b.item[i].state, b.now_us, b.item[i].step);
+    const work *w = &b.item[i];
+
+    answer(&call->items[i], changed ? w->next : w->state, w->now_us, w->step);
   }
   return 0;
 }

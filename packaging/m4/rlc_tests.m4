@@ -22,6 +22,11 @@ AS_IF([test "x$enable_tests" != xno], [
   PYTHON=$rlc_found
   AC_MSG_RESULT([${PYTHON:-no}])
   AS_IF([test "x$PYTHON" = x], [rlc_missing="$rlc_missing pytest (python3-pytest),"])
+  AC_MSG_CHECKING([for time zones])
+  AS_IF([test -f /usr/share/zoneinfo/Europe/Paris && test -f /usr/share/zoneinfo/zone.tab],
+    [AC_MSG_RESULT([yes])],
+    [AC_MSG_RESULT([no])
+    rlc_missing="$rlc_missing time zones (tzdata),"])
   AC_CHECK_PROG([TEST_TIMEOUT], [timeout], [timeout 900], [])
   AS_IF([test "x$enable_tests" = xyes && test "x$rlc_missing" != x],
     [AC_MSG_ERROR([--enable-tests was given, and these are missing:${rlc_missing%,}])])

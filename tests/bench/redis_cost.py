@@ -23,6 +23,9 @@ def doubles(*numbers):
     return struct.pack("<%dd" % len(numbers), *numbers)
 
 
+# A window of the calendar that began some time ago, as the script takes it.
+MONTH = [int(time.time()) + days * 86400 for days in (-10, 20, -41, 50)]
+
 # name: script, ARGV[1], how many keys a call has; hour-long windows, so that nothing rolls over.
 ROWS = {
     "INCR": (None, None, 1),
@@ -31,6 +34,8 @@ ROWS = {
     "token-bucket in ticks": ("token-bucket", doubles(3600e6 - 1, 3600e9, 999999, 1e6), 1),
     "fixed-window allow": ("fixed-window", doubles(1, 1e6, 3600, 0), 1),
     "fixed-window deny": ("fixed-window", doubles(1, 1, 3600, 0), 1),
+    "calendar-window allow": ("calendar-window", doubles(1, 1e6, *MONTH), 1),
+    "calendar-window deny": ("calendar-window", doubles(1, 1, *MONTH), 1),
     "sliding-window allow": ("sliding-window", doubles(1, 1e6, 3600, 430), 1),
     "sliding-window deny": ("sliding-window", doubles(1, 1, 3600, 430), 1),
     "three limits in one call": ("several", doubles(0, *[1, 1, 3600e6, 3600e10, 1, 1] * 3), 3),

@@ -76,19 +76,21 @@ static void check_equal(const redisReply *a, const redisReply *b, int depth) {
 /* --- decisions ----------------------------------------------------------------------------- */
 
 #define POLICIES 6
+#define CALENDAR POLICIES
 
 /* Some of each algorithm, single and stacked; one whose tick is no microsecond, one whose count
- * does not fit into the short reply. */
+ * does not fit into the short reply; and behind them one of the calendar. */
 static rlc_policy *policy(size_t i) {
-  static const char *const texts[POLICIES] = {
+  static const char *const texts[POLICIES + 1] = {
       "100/min",
       "7/10min",
       "100/min algorithm=fixed-window",
       "1000000000/30day algorithm=fixed-window",
       "100/min algorithm=sliding-window",
       "10/s,1000/h",
+      "100/month algorithm=fixed-window anchor=31",
   };
-  static rlc_policy *made[POLICIES];
+  static rlc_policy *made[POLICIES + 1];
 
   if (made[i] == NULL) {
     char why[RLC_MESSAGE_SIZE] = "";
@@ -111,8 +113,13 @@ static void check_decoding(const redisReply *reply, rlc__op op, size_t first, si
     items[i].policy = policy(first + i);
     items[i].cost = 1;
   }
-  rlc__codec_encode(&call, 0, arg, &command);
+  rlc__codec_encode(&call, 0, 1700000000000000, arg, &command);
   CHECK(command.arg_len <= sizeof arg);
+  if (rlc__codec_elsewhen(&command, reply) != 0) {
+    CHECK(first == CALENDAR && rlc__codec_elsewhen(&command, reply) > 0);
+    CHECK(rlc__codec_decode(&command, &call, reply) != 0);
+    return;
+  }
   if (rlc__codec_decode(&command, &call, reply) != 0) {
     return;
   }
@@ -129,6 +136,9 @@ static void check_decodings(const redisReply *reply) {
     check_decoding(reply, RLC__OP_CHARGE, i, 1);
     check_decoding(reply, RLC__OP_CHECK, i, POLICIES - i);
   }
+  check_decoding(reply, RLC__OP_CHECK, CALENDAR, 1);
+  check_decoding(reply, RLC__OP_PEEK, CALENDAR, 1);
+  check_decoding(reply, RLC__OP_CHARGE, CALENDAR, 1);
 }
 
 /* --- the target ---------------------------------------------------------------------------- */

@@ -38,6 +38,10 @@ WRONG = [
     ('RateLimitPolicy api "100/mni"',
      'RateLimitPolicy: the policy "100/mni" cannot be used: column'),
     ('RateLimitPolicy api "100/min algoritm=fixed-window"', "cannot be used: column 9"),
+    ('RateLimitPolicy api "9/month"', "cannot be used: column 3: windows of months and years follow"),
+    ('RateLimitPolicy api "9/month algorithm=fixed-window tz=Europe/Pari"',
+     'no time zone is called "Europe/Pari" - did you mean "Europe/Paris"?'),
+    ('RateLimitPolicy api "9/month algorithm=fixed-window anchor=32"', "expected a day of the month"),
     ('RateLimitPolicy api "1/s"\nRateLimitPolicy api "2/s"',
      "RateLimitPolicy: the name api is taken"),
     ('<Location />\nRateLimitPolicy api "1/s"\n</Location>', "RateLimitPolicy not allowed"),
@@ -101,6 +105,7 @@ RateLimit '100/min' "when=%{REQUEST_METHOD} == 'POST'" name=b fail=closed
 RateLimit 100/min name=c when="%{REQUEST_URI} =~ m#^/\\"quoted\\"#" cost=1000000000
 RateLimit 100/min name=d cost=0
 RateLimit 100/min name=e group=all
+RateLimit "9/min,9/day,9/month algorithm=fixed-window align=calendar tz=Asia/Tokyo anchor=31" name=h
 RateLimit 100/min name=f group="" key="%{REMOTE_USER}"
 RateLimit 100/min name=g group="%{tolower:%{HTTP:X-Tenant}}"
 RateLimitMode dry-run

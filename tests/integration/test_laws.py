@@ -20,6 +20,7 @@ POLICIES = {
     "fixed-window": "%d/520week algorithm=fixed-window",
     "sliding-window": "%d/520week algorithm=sliding-window",
     "stack": "%d/3650day,1000000/day",
+    "calendar": "%d/year algorithm=fixed-window tz=America/St_Johns anchor=02-29",
 }
 SLOW = "?timeout=10s&fail=closed"
 
@@ -143,6 +144,19 @@ def test_clients_clocks_do_not_matter(redis, ahead):
     assert 40 + 40 * 1.9 <= sum(map(all_by_store, results)) <= 40 + 40 * spent + 1
 
 
+@pytest.mark.parametrize("days", [-800, 0, 400])
+@pytest.mark.parametrize("policy", [
+    POLICIES["calendar"], "%d/year,1000000/day algorithm=fixed-window align=calendar tz=Asia/Kolkata"])
+def test_clients_calendars_do_not_matter(redis, policy, days):
+    """Law 4: a client in another year counts in the server's."""
+    redis.command("FLUSHALL")
+    skewed = {"SKEW_SECONDS": str(days * 86400),
+              "LD_PRELOAD": str(BUILD / "tests/integration/.libs/skewed_clock.so")}
+    loads = [Hammer(redis.url + SLOW, policy % QUOTA, env=env, **MANY).go() for env in ({}, skewed)]
+    assert sum(all_by_store(load.result()) for load in loads) == QUOTA
+    assert len(state(redis)) == 1
+
+
 @pytest.mark.parametrize("policy", ["50/2s", "7/3s", "50/2s algorithm=fixed-window",
                                     "50/2s algorithm=sliding-window", "50/2s,90/4s"])
 def test_every_key_expires(redis, policy):
@@ -169,6 +183,16 @@ def test_token_bucket_expires_when_full(redis):
     for key, (value, expires_ms) in state(redis).items():
         # Redis takes a key for expired when the millisecond of its expiry is over.
         assert 0 < expires_ms + 1 - int(value) / 1000 <= 1000
+
+
+def test_calendar_window_expires_when_it_ends(redis):
+    """Law 5: in Nepal a day ends at a quarter past six in the evening, UTC."""
+    redis.command("FLUSHALL")
+    hammer(redis.url + SLOW, "99/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu", calls=9)
+    (_, expires_ms), = state(redis).values()
+    now = time.time()
+    assert expires_ms % 86400000 == 18 * 3600000 + 15 * 60000
+    assert now * 1000 < expires_ms <= (now + 86400) * 1000
 
 
 def test_sliding_window_expires_with_its_state(redis):

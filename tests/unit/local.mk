@@ -8,6 +8,7 @@ unit_tests += \
 	%D%/test_algorithm \
 	%D%/test_base \
 	%D%/test_bound \
+	%D%/test_calendar \
 	%D%/test_client \
 	%D%/test_cluster \
 	%D%/test_connection \
@@ -30,9 +31,11 @@ unit_tests += \
 	%D%/test_table \
 	%D%/test_url \
 	%D%/test_url_option \
-	%D%/test_url_server
+	%D%/test_url_server \
+	%D%/test_zone
 if WITH_REDIS_SERVER
 unit_tests += \
+	%D%/test_clocks \
 	%D%/test_mixed \
 	%D%/test_queue \
 	%D%/test_redis_store \
@@ -47,13 +50,15 @@ check_PROGRAMS += $(unit_tests)
 sanitized_tests = $(fuzz_tests)
 if WITH_CMOCKA
 sanitized_tests += \
+	%D%/test_calendar \
 	%D%/test_client \
 	%D%/test_connection \
 	%D%/test_guard \
 	%D%/test_lane \
 	%D%/test_limiter \
 	%D%/test_lookup \
-	%D%/test_reader
+	%D%/test_reader \
+	%D%/test_zone
 if WITH_REDIS_SERVER
 sanitized_tests += \
 	%D%/test_queue \
@@ -63,6 +68,9 @@ endif
 endif
 
 tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
+tests_unit_test_calendar_SOURCES = %D%/test_calendar.c %D%/tzif_help.h
+tests_unit_test_clocks_SOURCES = %D%/test_clocks.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_clocks_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_wall_us
 tests_unit_test_cluster_SOURCES = %D%/test_cluster.c %D%/reply_help.h
 tests_unit_test_interleave_SOURCES = %D%/test_interleave.c %D%/step_help.h
 tests_unit_test_module_text_SOURCES = \
@@ -95,3 +103,4 @@ tests_unit_test_tls_SOURCES = \
 	%D%/test_tls.c %D%/tls_files.c %D%/tls_files.h %D%/fake_server.c %D%/fake_server.h \
 	%D%/redis_server.c %D%/redis_server.h
 tests_unit_test_vectors_SOURCES = %D%/test_vectors.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_zone_SOURCES = %D%/test_zone.c %D%/failing_memory.h %D%/tzif_help.h

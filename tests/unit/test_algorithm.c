@@ -27,6 +27,9 @@ static const char *const texts[] = {
     "5/min algorithm=fixed-window",
     "1000000000/week algorithm=fixed-window",
     "3/s,8/min algorithm=fixed-window",
+    "5/day algorithm=fixed-window align=calendar tz=Australia/Lord_Howe",
+    "40/month algorithm=fixed-window anchor=31 tz=America/New_York",
+    "3/h,8/week,40/month algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
     "10/min algorithm=sliding-window",
     "1000000000/365day algorithm=sliding-window",
     "3/s,8/min,40/h algorithm=sliding-window",
@@ -135,6 +138,8 @@ static void bound_test(void **state) {
     uint64_t passed[64];
     int64_t at[64];
     int64_t now = NOW + (int64_t)draw(1000000);
+    /* A calendar's window is no shorter than nine tenths of the longest of its kind. */
+    int64_t span = (int64_t)(policy->is_calendar ? rate->window_us / 10 * 9 : rate->window_us);
     size_t n = 0;
 
     while (n < 64) {
@@ -149,7 +154,7 @@ static void bound_test(void **state) {
     for (size_t i = 0; i < n; ++i) {
       uint64_t sum = 0;
 
-      for (size_t j = i; j < n && at[j] - at[i] < (int64_t)rate->window_us; ++j) {
+      for (size_t j = i; j < n && at[j] - at[i] < span; ++j) {
         sum += passed[j];
       }
       assert_true(sum <= rate->capacity + rate->quota);
@@ -200,6 +205,34 @@ static void clock_set_back_test(void **state) {
                      RLC__STEP_DENIED); /* clamped already: nothing to write */
     assert_true(rlc__algorithm_step(policy, words, RLC__OP_CHECK, now + r.retry_us, all) & 1);
     rlc_policy_del(policy);
+  }
+}
+
+/* Another zone, anchor or span neither forgets what is counted nor gives any of it a second time. */
+static void change_of_calendar_test(void **state) {
+  static const char *const calendars[] = {
+      "5/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
+      "5/day algorithm=fixed-window align=calendar tz=America/New_York",
+      "5/day algorithm=fixed-window", "5/month algorithm=fixed-window anchor=31",
+      "5/week algorithm=fixed-window align=calendar anchor=sun", "5/h algorithm=fixed-window"};
+  const size_t n = sizeof calendars / sizeof calendars[0];
+
+  (void)state;
+  for (size_t i = 0; i < n * n; ++i) {
+    rlc_policy *before = policy_of(calendars[i / n]), *after = policy_of(calendars[i % n]);
+    uint64_t words[RLC__STATE_WORDS] = {0};
+    rlc_result r = RLC_RESULT_INIT;
+    int64_t now = NOW;
+
+    assert_true(rlc__algorithm_step(before, words, RLC__OP_CHECK, now, 3) & 1);
+    rlc__algorithm_describe(after, words, now, 0, 1, &r);
+    assert_int_equal(r.remaining, 2);
+    assert_false(rlc__algorithm_step(after, words, RLC__OP_CHECK, now, 3) & 1);
+    assert_true(rlc__algorithm_step(after, words, RLC__OP_CHECK, now, 2) & 1);
+    assert_false(rlc__algorithm_step(before, words, RLC__OP_CHECK, now, 1) & 1);
+    assert_false(rlc__algorithm_step(after, words, RLC__OP_CHECK, now, 1) & 1);
+    rlc_policy_del(before);
+    rlc_policy_del(after);
   }
 }
 
@@ -266,6 +299,7 @@ int main(void) {
       cmocka_unit_test(bound_test),
       cmocka_unit_test(nothing_changes_test),
       cmocka_unit_test(clock_set_back_test),
+      cmocka_unit_test(change_of_calendar_test),
       cmocka_unit_test(expiry_test),
       cmocka_unit_test(epsilon_test),
   };

@@ -321,11 +321,61 @@ static void misuse_test(void **state) {
   rlc_policy_del(policy);
 }
 
+/* The most that passes in |span| from the last microsecond of each window of fifty years on, taking
+ * all that each window has: where windows of the calendar are shortest, the bound is reached, and it
+ * is passed nowhere. */
+static void calendar_test(void **state) {
+  static const char *const calendars[] = {
+      "7/month algorithm=fixed-window anchor=31", "7/3month algorithm=fixed-window anchor=31",
+      "7/2month algorithm=fixed-window",          "7/year algorithm=fixed-window anchor=02-29",
+      "7/day algorithm=fixed-window align=calendar tz=Europe/Paris",
+      "7/week algorithm=fixed-window align=calendar tz=America/New_York",
+      "7/month algorithm=fixed-window tz=Australia/Lord_Howe"};
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(calendars); ++i) {
+    rlc_policy *policy = policy_of(calendars[i]);
+    const rlc__calendar *calendar = &policy->rate[0].calendar;
+    uint64_t longest = 0, shortest = UINT64_MAX;
+    unsigned reached = 0;
+
+    for (int64_t at = 0; at < INT64_C(50) * 366 * 86400;) {
+      rlc__window w = rlc__calendar_window(calendar, at);
+      uint64_t length = (uint64_t)(w.end_s - w.start_s) * 1000000;
+
+      longest = length > longest ? length : longest;
+      shortest = length < shortest ? length : shortest;
+      at = w.end_s;
+    }
+    for (int64_t at = 0; at < INT64_C(50) * 366 * 86400;) {
+      const uint64_t spans[] = {0, 1, shortest, shortest + 1, longest, 2 * longest};
+      rlc__window w = rlc__calendar_window(calendar, at);
+
+      for (size_t k = 0; k < COUNT(spans); ++k) {
+        int64_t begin = w.end_s * 1000000 - 1;
+        int64_t end = begin + (int64_t)spans[k];
+        uint64_t passed = 0;
+
+        for (int64_t t = begin; t <= end;) {
+          passed += 7;
+          t = rlc__calendar_window(calendar, t / 1000000).end_s * 1000000;
+        }
+        assert_true(passed <= bound_of(policy, spans[k]));
+        reached |= (unsigned)(passed == bound_of(policy, spans[k])) << k;
+      }
+      at = w.end_s;
+    }
+    assert_int_equal(reached & 0xb, 0xb); /* at once; over one end; and a little more than one */
+    rlc_policy_del(policy);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reached_test), cmocka_unit_test(exceeded_test),
       cmocka_unit_test(known_test),   cmocka_unit_test(largest_test),
       cmocka_unit_test(misuse_test),
+      cmocka_unit_test(calendar_test),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,7 @@ static rlc_policy *policy_of(const char *name, const char *text) {
 static void test_policy_field(void **state) {
   rlc_policy *named = policy_of("api", "100/min,1000/h burst=20");
   rlc_policy *unnamed = policy_of(NULL, "100/min");
+  rlc_policy *month = policy_of("m", "9/month,5/3month algorithm=fixed-window");
   char buf[128];
 
   (void)state;
@@ -37,8 +38,13 @@ static void test_policy_field(void **state) {
   assert_string_equal(buf, "\"QGsgvmy\";q=100;w=60");
   assert_int_equal(rlc_http_format_policy(buf, sizeof buf, NULL, unnamed, 1), 0);
   assert_string_equal(buf, "");
+  rlc_http_format_policy(buf, sizeof buf, NULL, month, 0);
+  assert_string_equal(buf, "\"m\";q=9;w=2678400");
+  rlc_http_format_policy(buf, sizeof buf, NULL, month, 1);
+  assert_string_equal(buf, "\"m\";q=5;w=7948800");
   rlc_policy_del(named);
   rlc_policy_del(unnamed);
+  rlc_policy_del(month);
 }
 
 /* RateLimit: what is left, and the seconds until all is, rounded up. */

@@ -25,6 +25,11 @@ static const char *const texts[][3] = {
     {"12/min algorithm=sliding-window", "5/min algorithm=sliding-window",
      "30/20s algorithm=sliding-window"},
     {"6/s,40/min", "6/s,40/min", "6/s,40/min"},
+    {"20/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
+     "9/month algorithm=fixed-window tz=America/New_York",
+     "20/day algorithm=fixed-window align=calendar tz=Asia/Kolkata"},
+    {"4/min,30/week algorithm=fixed-window align=calendar tz=Europe/Paris",
+     "4/min,30/month algorithm=fixed-window anchor=21", "4/min,30/h algorithm=fixed-window"},
 };
 #define FAMILIES (sizeof texts / sizeof texts[0])
 
@@ -61,7 +66,8 @@ static rlc_limiter *open_limiter(const char *url) {
 /* Up to three limits of different families, so that no state stands twice. */
 static size_t draw_limits(rlc_limit *limits, const char **described) {
   static char text[400];
-  static const char *const names[FAMILIES] = {"bucket", "fixed", "sliding", "stack"};
+  static const char *const names[FAMILIES] = {"bucket", "fixed", "sliding", "stack",
+                                               "calendar", "mixed"};
   static const char *const keys[3] = {"a", "b", "c"};
   static const uint64_t costs[] = {0, 0, 1, 1, 1, 2, 3, 5, 12, 400000000, 1000000000};
   size_t n = 1 + draw(3);
@@ -104,7 +110,7 @@ static int call(rlc_limiter *limiter, unsigned op, const rlc_limit *limits, size
 
 static void random_calls_test(void **state) {
   static const int64_t steps[] = {0, 0, 1, 999999, 1000000, 142857, 7000000, 61000000, -1,
-                                  -5000000, -90000000};
+                                  -5000000, -90000000, 7200000000};
   redis_server server;
   rlc_limiter *limiter[2];
   char url[200];

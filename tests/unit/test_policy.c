@@ -61,6 +61,29 @@ static void test_canonical(void **state) {
       {"10/s algorithm=fixed-window", "10/s algorithm=fixed-window"},
       {"999999937/day algorithm=fixed-window", "999999937/day algorithm=fixed-window"},
       {"1000000000/s algorithm=sliding-window", "1000000000/s algorithm=sliding-window"},
+      {"1/month algorithm=fixed-window", "1/month algorithm=fixed-window"},
+      {"1/1months algorithm=fixed-window align=calendar", "1/month algorithm=fixed-window"},
+      {"1/12months tz=UTC algorithm=fixed-window", "1/year algorithm=fixed-window"},
+      {"1/3month anchor=01 tz=Etc/UTC algorithm=fixed-window", "1/3month algorithm=fixed-window"},
+      {"1/month tz=Etc/GMT algorithm=fixed-window", "1/month algorithm=fixed-window"},
+      {"1/year anchor=1-1 algorithm=fixed-window", "1/year algorithm=fixed-window"},
+      {"1/year anchor=4-6 algorithm=fixed-window", "1/year algorithm=fixed-window anchor=04-06"},
+      {"1/year,9/month anchor=31 algorithm=fixed-window",
+       "1/year,9/month algorithm=fixed-window anchor=31"},
+      {"1/month anchor=31 tz=Europe/Paris algorithm=fixed-window",
+       "1/month algorithm=fixed-window tz=Europe/Paris anchor=31"},
+      {"1/day align=calendar algorithm=fixed-window", "1/day algorithm=fixed-window"},
+      {"1/24h align=calendar tz=Asia/Kolkata algorithm=fixed-window",
+       "1/day algorithm=fixed-window align=calendar tz=Asia/Kolkata"},
+      {"1/week align=calendar algorithm=fixed-window",
+       "1/week algorithm=fixed-window align=calendar"},
+      {"1/week align=calendar anchor=thu algorithm=fixed-window", "1/week algorithm=fixed-window"},
+      {"1/7day tz=Asia/Kolkata align=calendar anchor=sun algorithm=fixed-window",
+       "1/week algorithm=fixed-window align=calendar tz=Asia/Kolkata anchor=sun"},
+      {"9/min,1/day,1/month align=calendar algorithm=fixed-window tz=Europe/Paris",
+       "9/min,1/day,1/month algorithm=fixed-window align=calendar tz=Europe/Paris"},
+      {"9/day,1/month algorithm=fixed-window", "9/day,1/month algorithm=fixed-window"},
+      {"9/31day,1/month algorithm=fixed-window", "9/31day,1/month algorithm=fixed-window"},
       {"1/s,1/min,1/h,1/day,1/week,1/30day", "1/s,1/min,1/h,1/day,1/week,1/30day"},
   };
 
@@ -72,6 +95,10 @@ static void test_canonical(void **state) {
     assert_string_equal(rlc_policy_get_text(policy), cases[i][1]);
     assert_string_equal(rlc_policy_get_text(again), cases[i][1]);
     assert_string_equal(policy->id, again->id);
+    for (unsigned r = 0; r < RLC_MAX_RATES; ++r) { /* each loads its own zone */
+      assert_true((policy->rate[r].calendar.zone == NULL) == (again->rate[r].calendar.zone == NULL));
+      policy->rate[r].calendar.zone = again->rate[r].calendar.zone = NULL;
+    }
     assert_memory_equal(policy->rate, again->rate, sizeof policy->rate);
     rlc_policy_del(policy);
     rlc_policy_del(again);
@@ -86,6 +113,12 @@ static void test_longest(void **state) {
   rlc_policy *policy = policy_of(text);
 
   (void)state;
+  assert_string_equal(rlc_policy_get_text(policy), text);
+  rlc_policy_del(policy);
+  text = "1000000000/316223971s,1000000000/316223973s,1000000000/316223977s,"
+         "1000000000/316223979s,1000000000/316223981s,1000000000/year algorithm=fixed-window "
+         "tz=America/Argentina/ComodRivadavia anchor=12-31";
+  policy = policy_of(text);
   assert_string_equal(rlc_policy_get_text(policy), text);
   rlc_policy_del(policy);
 }
@@ -121,17 +154,36 @@ static void test_errors(void **state) {
       {"100/secs", "column 5: ", "did you mean \"sec\"?"},
       {"100/fortnight", "column 5: ", "found \"fortnight\""},
       {"100/min;burst=2", "column 5: ", "found \"min;burst=2\""},
-      {"100/60", "column 7: ", "expected a unit (s, min, h, day, week) after \"100/60\", as in "
-                               "\"100/60s\", found nothing"},
+      {"100/60", "column 7: ", "expected a unit (s, min, h, day, week, month, year) after "
+                               "\"100/60\", as in \"100/60s\", found nothing"},
       {"100/60,1/s", "column 7: ", "expected a unit"},
       {"100/0min", "column 5: ", "at least \"1min\", found \"0min\""},
       {"100/3661day", "column 5: ", "at most \"3660day\", found \"3661day\""},
       {"100/99999999999999999999999999week", "column 5: ", "at most \"3660day\""},
       {"100/m", "column 5: ", "minute or a month; write \"min\""},
-      {"100/month", "column 5: ", "not available in this version; write \"30day\""},
-      {"100/3months", "column 6: ", "not available in this version; write \"30day\""},
-      {"1/year", "column 3: ", "not available in this version; write \"365day\""},
-      {"1/years", "column 3: ", "not available in this version; write \"365day\""},
+      {"100/month", "column 5: ",
+       "follow the calendar, which algorithm=token-bucket cannot; write "
+       "\"algorithm=fixed-window\""},
+      {"1/s,100/3months algorithm=sliding-window", "column 9: ",
+       "algorithm=sliding-window cannot"},
+      {"1/year", "column 3: ",
+       "write \"algorithm=fixed-window\" behind the rates, or \"365day\""},
+      {"1/quarter", "column 3: ",
+       "write \"3month\""},
+      {"1/mnth", "column 3: ",
+       "did you mean \"month\"?"},
+      {"1/5month algorithm=fixed-window", "column 3: ",
+       "months that divide a year"},
+      {"1/0month algorithm=fixed-window", "column 3: ",
+       "at least \"1month\""},
+      {"1/24month algorithm=fixed-window", "column 3: ",
+       "\"6month\" or \"year\"; found \"24month\""},
+      {"1/2years algorithm=fixed-window", "column 3: ",
+       "found \"2years\""},
+      {"1/9999999999999999999month algorithm=fixed-window", "column 3: ",
+       "divide a year"},
+      {"1/year,2/12month algorithm=fixed-window", "column 8: ",
+       "has the same window as \"1/year\""},
       {"1/100ms", "column 6: ", "whole seconds"},
       {"1/us", "column 3: ", "whole seconds"},
       {"10/s,", "column 6: ", "a quota after the comma such as \"100\", found nothing"},
@@ -144,8 +196,8 @@ static void test_errors(void **state) {
       {"10/s brust=20", "column 6: ", "found \"brust\" - did you mean \"burst=\"?"},
       {"10/s algoritm=x", "column 6: ", "did you mean \"algorithm=\"?"},
       {"10/s colour=red", "column 6: ",
-       "expected an option (algorithm=, burst=), found \"colour\""},
-      {"10/s =5", "column 6: ", "expected an option (algorithm=, burst=), found \"=5\""},
+       "expected an option (algorithm=, burst=, align=, tz=, anchor=), found \"colour\""},
+      {"10/s =5", "column 6: ", "expected an option (algorithm=, burst=, align=, tz=, anchor=), found \"=5\""},
       {"10/s burst", "column 11: ", "expected \"=\" and a value after \"burst\", found nothing"},
       {"10/s burst =5", "column 11: ", "expected \"=\" and a value after \"burst\", found a space"},
       {"10/s burst=", "column 12: ", "expected a burst such as \"20\", found nothing"},
@@ -165,8 +217,89 @@ static void test_errors(void **state) {
                                                     "\"sliding-window\""},
       {"10/s algorithm=concurrency", "column 16: ", "not available in this version; write "
                                                     "\"token-bucket\""},
-      {"10/s align=calendar", "column 6: ", "not available in this version; leave it out"},
-      {"10/s tz=Europe/Paris", "column 6: ", "not available in this version; leave it out"},
+      {"10/day align=calendar", "column 8: ",
+       "\"align=\" has no meaning with algorithm=token-bucket; leave it out, or write"},
+      {"10/day tz=UTC algorithm=sliding-window", "column 8: ",
+       "\"tz=\" has no meaning with algorithm=sliding-window"},
+      {"10/day anchor=mon", "column 8: ",
+       "\"anchor=\" has no meaning"},
+      {"10/day align=calender algorithm=fixed-window", "column 14: ",
+       "expected \"calendar\" after \"align=\", found \"calender\""},
+      {"10/day align= algorithm=fixed-window", "column 14: ",
+       "found \"\""},
+      {"10/h align=calendar algorithm=fixed-window", "column 6: ",
+       "\"align=\" is for windows of a day, week, month or year"},
+      {"10/h,5/2day align=calendar algorithm=fixed-window", "column 6: ",
+       "\"5/2day\" has no place in the calendar"},
+      {"10/day tz=Europe/Paris algorithm=fixed-window", "column 8: ",
+       "\"tz=\" does not reach \"10/day\", which starts at the epoch, in UTC; write "
+       "\"align=calendar\""},
+      {"9/month,10/week tz=Europe/Paris algorithm=fixed-window", "column 17: ",
+       "\"tz=\" does not reach \"10/week\""},
+      {"10/h tz=Europe/Paris algorithm=fixed-window", "column 6: ",
+       "\"tz=\" is for windows of a day, week"},
+      {"1/month tz=Europe/Pariss algorithm=fixed-window", "column 12: ",
+       "no time zone is called \"Europe/Pariss\" - did you mean \"Europe/Paris\"?"},
+      {"1/month tz=paris algorithm=fixed-window", "column 12: ",
+       "did you mean \"Europe/Paris\"?"},
+      {"1/month tz=EUROPE/PARIS algorithm=fixed-window", "column 12: ",
+       "did you mean \"Europe/Paris\"?"},
+      {"1/month tz=America/Argentina/Buenos_Aires1 algorithm=fixed-window", "column 12: ",
+       "did you mean \"America/Argentina/Buenos_Aires\"?"},
+      {"1/month tz=Mars/Olympus_Mons algorithm=fixed-window", "column 12: ",
+       "write a name such as \"Europe/Paris\" or \"UTC\""},
+      {"1/month tz=Europe algorithm=fixed-window", "column 12: ",
+       "no time zone is called \"Europe\""},
+      {"1/month tz= algorithm=fixed-window", "column 12: ",
+       "expected a time zone such as \"Europe/Paris\" or \"UTC\", found \"\""},
+      {"1/month tz=../../../etc/passwd algorithm=fixed-window", "column 12: ",
+       "expected a time zone"},
+      {"1/month tz=/etc/localtime algorithm=fixed-window", "column 12: ",
+       "expected a time zone"},
+      {"1/month tz=Europe//Paris algorithm=fixed-window", "column 12: ",
+       "expected a time zone"},
+      {"1/month tz=Europe/Paris/ algorithm=fixed-window", "column 12: ",
+       "expected a time zone"},
+      {"1/month tz=zone.tab algorithm=fixed-window", "column 12: ",
+       "expected a time zone"},
+      {"1/month tz=a234567890123456789012345678901234567890x algorithm=fixed-window", "column 12: ",
+       "expected a time zone"},
+      {"1/month tz=localtime algorithm=fixed-window", "column 12: ",
+       "another zone on another machine"},
+      {"1/month timezone=UTC algorithm=fixed-window", "column 9: ",
+       "write \"tz=\""},
+      {"1/month anchor=0 algorithm=fixed-window", "column 16: ",
+       "expected a day of the month"},
+      {"1/month anchor=32 algorithm=fixed-window", "column 16: ",
+       "found \"32\""},
+      {"1/month anchor=001 algorithm=fixed-window", "column 16: ",
+       "found \"001\""},
+      {"1/month anchor= algorithm=fixed-window", "column 16: ",
+       "found \"\""},
+      {"1/week align=calendar anchor=sunn algorithm=fixed-window", "column 30: ",
+       "did you mean \"sun\"?"},
+      {"1/year anchor=02-30 algorithm=fixed-window", "column 15: ",
+       "no year has a day \"02-30\"; write \"02-29\""},
+      {"1/year anchor=13-01 algorithm=fixed-window", "column 15: ",
+       "found \"13-01\""},
+      {"1/year anchor=00-01 algorithm=fixed-window", "column 15: ",
+       "found \"00-01\""},
+      {"1/year anchor=01-00 algorithm=fixed-window", "column 15: ",
+       "found \"01-00\""},
+      {"1/year anchor=04-31 algorithm=fixed-window", "column 15: ",
+       "write \"04-30\""},
+      {"1/year anchor=04- algorithm=fixed-window", "column 15: ",
+       "found \"04-\""},
+      {"1/year anchor=15 algorithm=fixed-window", "column 8: ",
+       "this \"anchor=\" is for a window of \"month\"; leave it out"},
+      {"1/month anchor=04-06 algorithm=fixed-window", "column 9: ",
+       "for a window of \"year\""},
+      {"1/month anchor=sun algorithm=fixed-window", "column 9: ",
+       "for a window of \"week\" with align=calendar"},
+      {"1/week anchor=sun algorithm=fixed-window", "column 8: ",
+       "for a window of \"week\" with align=calendar"},
+      {"1/month anchor=1 anchor=2 algorithm=fixed-window", "column 18: ",
+       "given twice"},
       {"10/s delay=5", "column 6: ", "not available in this version; leave it out"},
       {"10/s ban=5min", "column 6: ", "not available in this version; leave it out"},
       {"10/s burst=5 algorithm=fixed-window", "column 6: ",
@@ -225,7 +358,8 @@ static void test_long_text(void **state) {
 
 /* Cutting a policy short anywhere gives a policy or an error, never anything else. */
 static void test_prefixes(void **state) {
-  static const char text[] = "10/s,1000/2h,5000/day algorithm=token-bucket burst=20";
+  static const char text[] = "10/s,2/3month,5000/day algorithm=fixed-window align=calendar "
+                             "tz=Europe/Paris anchor=31";
   char part[sizeof text];
 
   (void)state;
@@ -402,6 +536,8 @@ static void test_share(void **state) {
       {"5/s burst=1", 5, "1/s"},
       {"10/min algorithm=fixed-window", 3, "3/min algorithm=fixed-window"},
       {"10/min algorithm=sliding-window", 3, "3/min algorithm=sliding-window"},
+      {"10/month algorithm=fixed-window tz=Europe/Paris", 3,
+       "3/month algorithm=fixed-window tz=Europe/Paris"},
       /* a quota that can be counted, while its sixth, 166666666, cannot */
       {"1000000000/day,1/s", 6, "166666660/day,1/s"},
       /* the quota rounds down so far that the burst would outlast the ticks */
@@ -420,8 +556,12 @@ static void test_share(void **state) {
       assert_identity(&share->rate[r]);
       assert_true(share->rate[r].capacity <= whole->rate[r].capacity);
     }
-    rlc_policy_del(share);
     rlc_policy_del(whole);
+    if (share->is_calendar) { /* its zone stays */
+      assert_true(rlc__calendar_window(&share->rate[0].calendar, 1690000000).start_s ==
+                  1688162400);
+    }
+    rlc_policy_del(share);
   }
 }
 
@@ -478,6 +618,22 @@ static void test_nomem(void **state) {
   rlc_policy_del(policy);
   assert_int_equal(rlc_policy_new(&policy, "a", "1/x", &memory, why, sizeof why), RLC_ERR_POLICY);
   assert_int_equal(m.held, 0);
+  for (int i = 0, rv = RLC_ERR_NOMEM; rv != 0; ++i) {
+    m.left = i;
+    rv = rlc_policy_new(&policy, "a", "1/month algorithm=fixed-window tz=Europe/Paris", &memory,
+                        why, sizeof why);
+    assert_true(rv == 0 || (rv == RLC_ERR_NOMEM && policy == NULL && m.held == 0));
+    assert_true(rv == 0 || strcmp(why, "out of memory") == 0);
+  }
+  rlc_policy_del(policy);
+  assert_int_equal(m.held, 0);
+  for (int i = 0, rv = RLC_ERR_NOMEM; rv != RLC_ERR_POLICY; ++i) {
+    m.left = i;
+    rv = rlc_policy_new(&policy, "a", "1/month algorithm=fixed-window tz=Europe/Pariss", &memory,
+                        why, sizeof why);
+    assert_true(rv == RLC_ERR_POLICY || rv == RLC_ERR_NOMEM);
+    assert_int_equal(m.held, 0);
+  }
 }
 
 int main(void) {

@@ -340,6 +340,94 @@ static void log_test(void **state) {
   assert_string_equal(line, "RLC0301 redis at here:6379: !-103");
 }
 
+/* --- windows of the calendar ----------------------------------------------------------------- */
+
+#define MAY_1 INT64_C(1682899200)
+#define ELSEWHEN "*1\r\n:1684000000000000\r\n" /* 2023-05-13 */
+
+static rlc_policy *monthly(void) {
+  rlc_policy *policy;
+
+  assert_int_equal(rlc_policy_new(&policy, "m", "5/month algorithm=fixed-window", NULL, NULL, 0), 0);
+  items[0] = item_of(policy, "abc");
+  return policy;
+}
+
+/* The month is sent with those beside it, and the answer tells of the server's. */
+static void month_test(void **state) {
+  rlc_policy *policy = monthly();
+
+  (void)state;
+  open_store();
+  call.now_us = 1684000000000000;
+  assert_int_equal(decide_one(RLC__OP_CHECK, 1, "*2\r\n:2\r\n:1684000000000000\r\n"), 0);
+  assert_string_equal(seen[0], "calendar-window rl:{ungWv48Bz-pBQUDe}:fm 1684000000000000");
+  assert_true(number(0, 0) == 1 && number(0, 1) == 5);
+  assert_true(number(0, 2) == MAY_1 && number(0, 3) == MAY_1 + 31 * 86400);
+  assert_true(number(0, 4) == MAY_1 - 30 * 86400 && number(0, 5) == MAY_1 + 61 * 86400);
+  assert_int_equal(items[0].result.remaining, 3);
+  assert_int_equal(items[0].result.window_us, INT64_C(31) * 86400 * 1000000);
+  assert_int_equal(items[0].result.reset_us, (MAY_1 + 31 * 86400 - 1684000000) * 1000000);
+  assert_int_equal(decide_one(RLC__OP_CHECK, 1, "*2\r\n:-6\r\n:1684000000000000\r\n"), 0);
+  assert_int_equal(items[0].result.allowed, 0);
+  assert_int_equal(items[0].result.retry_us, items[0].result.reset_us);
+  rlc_policy_del(policy);
+}
+
+/* A server in another month than this machine does nothing and tells the time; its month is sent then,
+ * and first of all from then on. */
+static void elsewhen_test(void **state) {
+  const char *const replies[] = {ELSEWHEN, "*2\r\n:1\r\n:1684000000000009\r\n"};
+  rlc_policy *policy = monthly();
+
+  (void)state;
+  open_store();
+  assert_int_equal(decide(RLC__OP_CHECK, 1, replies, 2), 0);
+  assert_string_equal(order, "bwebwe");
+  assert_string_equal(seen[0], seen[1]);
+  assert_true(number(0, 4) > MAY_1 + 61 * 86400);
+  assert_true(number(1, 2) == MAY_1 && number(1, 3) == MAY_1 + 31 * 86400);
+  assert_int_equal(items[0].result.remaining, 4);
+  assert_int_equal(decide_one(RLC__OP_CHECK, 1, replies[1]), 0);
+  assert_true(number(0, 2) == MAY_1);
+  rlc_policy_del(policy);
+}
+
+/* In several parts, only the one that has not run is sent again; what others charged stands. */
+static void elsewhen_part_test(void **state) {
+  const char *const replies[] = {
+      ELSEWHEN, "*3\r\n:1\r\n:1000000000\r\n:1000200000\r\n",
+      "*4\r\n:1\r\n:1684000000000009\r\n:1685577600\r\n:1\r\n"};
+  rlc_policy *policy = monthly();
+
+  (void)state;
+  in_cluster = 1;
+  items[1] = item_of(one, "def");
+  open_store();
+  assert_int_equal(decide(RLC__OP_CHECK, 2, replies, 3), 0);
+  assert_string_equal(order, "bbwwebwee");
+  assert_string_equal(seen[2], seen[0]);
+  assert_true(number(2, 0) == 4 && number(2, 1) == MAY_1 - 30 * 86400 &&
+              number(2, 2) == MAY_1 + 61 * 86400);
+  assert_int_equal(items[0].result.remaining, 4);
+  assert_int_equal(items[1].result.remaining, 4);
+  rlc_policy_del(policy);
+}
+
+/* A clock that is never where it was said to be makes an error in the end; without a calendar such an
+ * answer is nonsense at once. */
+static void nowhen_test(void **state) {
+  const char *const replies[] = {ELSEWHEN, ELSEWHEN, ELSEWHEN};
+  rlc_policy *policy = monthly();
+
+  (void)state;
+  open_store();
+  assert_int_equal(decide(RLC__OP_CHECK, 1, replies, 3), RLC__ERR_PROTOCOL);
+  rlc_policy_del(policy);
+  items[0] = item_of(stack, "abc");
+  assert_int_equal(decide_one(RLC__OP_CHECK, 1, ELSEWHEN), RLC__ERR_PROTOCOL);
+}
+
 /* --- making ---------------------------------------------------------------------------------- */
 
 /* The client is told what the URL says, then the options, then what is usual. */
@@ -661,7 +749,7 @@ static int charge(const char *key, const rlc_policy *policy, int64_t now, uint64
   rlc__command command;
   redisReply *reply;
 
-  rlc__codec_encode(&check, 1, arg, &command);
+  rlc__codec_encode(&check, 1, now, arg, &command);
   reply = ask(&command, key);
   assert_int_equal(rlc__codec_decode(&command, &check, reply), 0);
   if (item.result.allowed) {
@@ -687,7 +775,7 @@ static uint64_t left(const char *key, const rlc_policy *policy, int64_t now) {
   rlc__command command;
   redisReply *reply;
 
-  rlc__codec_encode(&peek, 1, arg, &command);
+  rlc__codec_encode(&peek, 1, now, arg, &command);
   reply = ask(&command, key);
   assert_int_equal(rlc__codec_decode(&command, &peek, reply), 0);
   freeReplyObject(reply);
@@ -713,7 +801,10 @@ static int disconnect_server(void **state) {
 static const char *const policies[] = {
     "5/s", "7/3s burst=20", "999/min", "9/2s,11/3s", "5/s algorithm=fixed-window",
     "5/s,9/4s algorithm=fixed-window", "6/2s algorithm=sliding-window",
-    "5/s,9/4s algorithm=sliding-window", "50/s"};
+    "5/s,9/4s algorithm=sliding-window", "50/s",
+    "400/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
+    "5/s,600/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu"};
+#define CALENDARS 2 /* of them, at the end */
 
 /* Several checks are charged and taken back at random times, by each other, while others charge:
  * what the others are admitted, they would be admitted had the several never been. */
@@ -785,7 +876,7 @@ static void other_window_test(void **state) {
   const int64_t now = 1790000000300000;
 
   (void)state;
-  for (size_t i = 0; i < sizeof policies / sizeof *policies; ++i) {
+  for (size_t i = 0; i < sizeof policies / sizeof *policies - CALENDARS; ++i) {
     rlc_policy *policy;
     uint64_t before;
     char key[16];
@@ -798,6 +889,43 @@ static void other_window_test(void **state) {
     give_back(key, policy, now + 60000000, 2, now + 120000000);
     give_back(key, policy, now, 2, now);
     assert_int_equal(left(key, policy, now + 60000000), before);
+    rlc_policy_del(policy);
+  }
+}
+
+/* The same for windows of the calendar: all of it in the same day, nothing in another, nothing where
+ * the day is not one of those that are known. */
+static void calendar_window_test(void **state) {
+  static const char *const texts[] = {
+      "50/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
+      "9/s,50/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
+      "99/month,50/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu"};
+  const int64_t day = INT64_C(86400000000);
+  const int64_t midnight = 1700072100000000; /* in Nepal */
+
+  (void)state;
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; ++i) {
+    rlc_policy *policy;
+    char key[16];
+
+    snprintf(key, sizeof key, "f%zu", i);
+    assert_int_equal(rlc_policy_new(&policy, "p", texts[i], NULL, NULL, 0), 0);
+    assert_true(charge(key, policy, midnight - 1, 3));
+    assert_true(charge(key, policy, midnight, 4));
+    give_back(key, policy, midnight, 3, midnight - 1);
+    give_back(key, policy, midnight + day / 2, 4, midnight - 1);
+    give_back(key, policy, midnight, 4, midnight + 1);
+    give_back(key, policy, midnight - 1, 4, midnight - 1);
+    give_back(key, policy, midnight + 5, 4, midnight - 9 * day);
+    if (policy->rates == 1) {
+      assert_int_equal(left(key, policy, midnight + 1), 46);
+    }
+    give_back(key, policy, midnight + 1, 4, midnight);
+    assert_true(charge(key, policy, midnight + day - 1, 5));
+    give_back(key, policy, midnight + day - 1, 4, midnight);
+    if (policy->rates == 1) {
+      assert_int_equal(left(key, policy, midnight + day - 1), 49);
+    }
     rlc_policy_del(policy);
   }
 }
@@ -843,6 +971,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(reset_test, begin, end),
       cmocka_unit_test_setup_teardown(shape_test, begin, end),
       cmocka_unit_test_setup_teardown(log_test, begin, end),
+      cmocka_unit_test_setup_teardown(month_test, begin, end),
+      cmocka_unit_test_setup_teardown(elsewhen_test, begin, end),
+      cmocka_unit_test_setup_teardown(elsewhen_part_test, begin, end),
+      cmocka_unit_test_setup_teardown(nowhen_test, begin, end),
       cmocka_unit_test_setup_teardown(config_test, begin, end),
       cmocka_unit_test_setup_teardown(unusable_test, begin, end),
       cmocka_unit_test_setup_teardown(memory_test, begin, end),
@@ -861,6 +993,7 @@ int main(void) {
       cmocka_unit_test(never_more_test),
       cmocka_unit_test(restored_test),
       cmocka_unit_test(other_window_test),
+      cmocka_unit_test(calendar_window_test),
       cmocka_unit_test(refilled_test),
       cmocka_unit_test(sooner_test),
   };

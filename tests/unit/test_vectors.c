@@ -117,6 +117,7 @@ static void run_file(const char *url, const char *name) {
 }
 
 static void run_files(const char *url) {
+  run_file(url, "calendar");
   run_file(url, "token-bucket");
   run_file(url, "fixed-window");
   run_file(url, "sliding-window");

@@ -2,6 +2,7 @@
 """Writes tests/vectors/*.tsv: hand-picked stories and a seeded walk for each algorithm, answered by
 the oracle. `generate.py --check` fails if a file differs from what it would write."""
 
+import datetime
 import pathlib
 import random
 import sys
@@ -107,6 +108,128 @@ def fixed_window():
     return calls
 
 
+def at(text):
+    """The second since 1970 of "2024-02-29 12:00:00", in UTC."""
+    when = datetime.datetime.fromisoformat(text)
+    return int(when.replace(tzinfo=datetime.timezone.utc).timestamp())
+
+
+# What is awkward about calendars: the policy's window and options, the first second of what
+# happens, and why. Past years alone: laws of the future may change.
+CASES = [
+    ("day tz=Europe/Paris", "2023-03-25 23:00:00", "a spring day of 23 hours"),
+    ("day tz=Europe/Paris", "2023-03-26 01:00:00", "in its missing hour"),
+    ("day tz=Europe/Paris", "2023-10-28 22:00:00", "an autumn day of 25 hours"),
+    ("day tz=Europe/Paris", "2023-10-29 01:00:00", "in its second 2 o'clock"),
+    ("day tz=America/New_York", "2023-03-12 07:00:00", "spring in New York"),
+    ("day tz=America/New_York", "2023-11-05 06:00:00", "autumn in New York"),
+    ("day tz=Australia/Lord_Howe", "2023-09-30 15:30:00", "a change of half an hour"),
+    ("day tz=Australia/Lord_Howe", "2023-04-01 15:00:00", "and back"),
+    ("day tz=America/Sao_Paulo", "2018-11-04 03:00:00", "a day that begins at 1 o'clock"),
+    ("day tz=America/Sao_Paulo", "2019-02-17 02:00:00", "midnight comes an hour late"),
+    ("day tz=America/Havana", "2022-11-06 05:00:00", "two midnights: the first"),
+    ("day tz=America/St_Johns", "2010-11-07 02:31:00", "back to yesterday, a minute past midnight"),
+    ("day tz=America/St_Johns", "2010-11-07 02:30:30", "in that minute"),
+    ("day tz=Asia/Kathmandu", "2023-06-30 18:15:00", "5 hours and 45 minutes ahead"),
+    ("day tz=Asia/Kolkata", "2023-06-30 18:30:00", "half an hour"),
+    ("day tz=Pacific/Apia", "2011-12-30 10:00:00", "a day that never was"),
+    ("day tz=Pacific/Kiritimati", "2023-12-31 10:00:00", "14 hours ahead"),
+    ("day tz=Pacific/Pago_Pago", "2023-12-31 11:00:00", "11 hours behind"),
+    ("day tz=Africa/Casablanca", "2023-03-19 02:00:00", "clocks go back for Ramadan"),
+    ("day tz=Europe/Dublin", "2023-03-26 01:00:00", "summer time is the standard"),
+    ("day tz=America/Nuuk", "2023-03-25 22:00:00", "Greenland moved its standard time"),
+    ("day tz=Asia/Gaza", "2023-10-28 00:00:00", ""),
+    ("week", "2023-01-02 00:00:00", "weeks begin on Monday"),
+    ("week tz=Europe/Paris", "2023-03-26 22:00:00", "a week of 167 hours ends"),
+    ("week tz=America/New_York anchor=sun", "2023-11-05 04:00:00", "one of 169 begins on Sunday"),
+    ("week anchor=thu tz=Asia/Kolkata", "2023-06-28 18:30:00", ""),
+    ("week tz=Asia/Kathmandu anchor=sat", "2024-02-23 18:15:00", "with a leap day"),
+    ("month", "2024-02-01 00:00:00", "a February of 29 days"),
+    ("month", "2023-02-01 00:00:00", "of 28"),
+    ("month", "2000-02-01 00:00:00", "2000 had one of 29"),
+    ("month tz=Europe/Paris", "2023-03-31 22:00:00", "31 days less an hour have passed"),
+    ("month tz=America/New_York", "2023-10-01 04:00:00", ""),
+    ("month tz=America/Sao_Paulo", "2018-11-01 03:00:00", ""),
+    ("month anchor=31", "2023-01-31 00:00:00", "February has no 31st: its last day"),
+    ("month anchor=31", "2024-02-29 00:00:00", "in a leap year the 29th"),
+    ("month anchor=31", "2023-04-30 00:00:00", "the 30th of April"),
+    ("month anchor=31 tz=Europe/Paris", "2023-03-30 22:00:00", ""),
+    ("month anchor=30", "2023-02-28 00:00:00", ""),
+    ("month anchor=29", "2023-02-28 00:00:00", ""),
+    ("month anchor=29", "2024-02-29 00:00:00", ""),
+    ("month anchor=15 tz=Asia/Kolkata", "2023-06-14 18:30:00", ""),
+    ("2month", "2024-03-01 00:00:00", "60 days of January and February"),
+    ("3month", "2023-04-01 00:00:00", "a quarter"),
+    ("3month tz=America/New_York", "2023-04-01 04:00:00", ""),
+    ("3month anchor=31", "2023-04-30 00:00:00", "April has 30 days"),
+    ("4month", "2023-05-01 00:00:00", ""),
+    ("6month anchor=10", "2023-07-10 00:00:00", ""),
+    ("year", "2024-01-01 00:00:00", "366 days"),
+    ("year tz=Australia/Lord_Howe", "2022-12-31 13:00:00", ""),
+    ("year anchor=04-06 tz=Europe/London", "2023-04-05 23:00:00", "a tax year"),
+    ("year anchor=02-29", "2023-02-28 00:00:00", "a year without that day: the 28th"),
+    ("year anchor=02-29", "2024-02-29 00:00:00", ""),
+    ("year anchor=12-31", "2023-12-31 00:00:00", ""),
+]
+
+
+def windows():
+    """Where the window begins and ends, around each case and at random."""
+    draw = random.Random("rlcore windows")
+    yield "policy\tat_s\tstart_s\tend_s\twhy"
+    for text, when, why in CASES:
+        for after in (-1, 0, 1800, 3600, 86399, 86400):
+            yield window_row(text, at(when) + after, why if after == 0 else "")
+    texts = sorted({text for text, _, _ in CASES})
+    for _ in range(600):
+        yield window_row(draw.choice(texts), draw.randrange(at("1971-01-01"), at("2024-01-01")), "")
+
+
+def calendar_policy(quota, text):
+    window, _, options = text.partition(" ")
+    align = " align=calendar" if window in ("day", "week") else ""
+    return "%d/%s algorithm=fixed-window%s%s" % (quota, window, align, options and " " + options)
+
+
+def window_row(text, second, why):
+    policy = calendar_policy(5, text)
+    start, end = oracle.parse(policy)[1][0].calendar.window(second)
+    return "\t".join([policy, str(second), str(start), str(end), why])
+
+
+def calendar():
+    calls = []
+    for i, (text, when, why) in enumerate(CASES):
+        now = at(when) * S
+        start, end = oracle.parse(calendar_policy(5, text))[1][0].calendar.window(now // S)
+        for op, then, cost, note in (
+                ("check", start * S - 1, 5, why), ("check", start * S, 4, "a new window"),
+                ("check", now + S, 2, ""), ("charge", now + S, 3, ""), ("peek", now + 2 * S, 1, ""),
+                ("refund", now + 3 * S, 2, ""), ("check", end * S - 1, 3, "one microsecond is left"),
+                ("check", start * S - 1, 1, "the clock went back over the edge"),
+                ("check", end * S, 5, "the next window"), ("check", end * S, 6, "never")):
+            calls.append((op, calendar_policy(5, text), "case%d" % i, then, cost, note))
+    stack = ("9/min,20/day,30/month algorithm=fixed-window align=calendar tz=Europe/Paris "
+             "anchor=29")
+    began = at("2024-02-28 22:59:00") * S
+    for op, after, cost, why in (
+            ("check", 0, 9, ""), ("check", 1, 1, "the minute"), ("check", 60 * S, 9, "a new day, "
+             "and a new month"), ("check", 120 * S, 9, ""), ("check", 180 * S, 3, "the day"),
+            ("check", 86460 * S, 9, ""), ("check", 86520 * S, 4, "the month"),
+            ("refund", 86520 * S, 1, ""), ("charge", 86520 * S, 9, ""), ("peek", 86520 * S, 1, ""),
+            ("check", -86400 * S, 1, "back"), ("reset", 0, 0, ""), ("check", 0, 9, "")):
+        calls.append((op, stack, "stack", began + after, cost, why))
+    draw = random.Random("rlcore calendar")
+    policies = [calendar_policy(7, text) for text, _, _ in CASES[::4]] + [stack]
+    now = at("2022-10-25 00:00:00") * S
+    for _ in range(240):
+        now += draw.choice([0, 1, 999999, 1800 * S, 3600 * S, 20000 * S, 86400 * S, -1, -7200 * S])
+        op = draw.choice(["check"] * 8 + ["peek", "charge", "refund", "reset"])
+        cost = draw.choice([0, 1, 1, 2, 3, 7, 8])
+        calls.append((op, draw.choice(policies), "walk", now, 0 if op == "reset" else cost, ""))
+    return calls
+
+
 def sliding_window():
     sw = " algorithm=sliding-window"
     calls = story("10/min" + sw, "slide",
@@ -177,9 +300,13 @@ def rows(calls):
 
 def main():
     stale = []
-    for name, calls in (("token-bucket", token_bucket()), ("fixed-window", fixed_window()),
-                        ("sliding-window", sliding_window())):
-        text = "\n".join(rows(calls + walk(name, "rlcore " + name))) + "\n"
+    files = {name: rows(calls + walk(name, "rlcore " + name)) for name, calls in (
+        ("token-bucket", token_bucket()), ("fixed-window", fixed_window()),
+        ("sliding-window", sliding_window()))}
+    files["calendar"] = rows(calendar())
+    files["windows"] = windows()
+    for name, lines in files.items():
+        text = "\n".join(lines) + "\n"
         path = HERE / (name + ".tsv")
         if "--check" in sys.argv[1:]:
             if not path.exists() or path.read_text() != text:

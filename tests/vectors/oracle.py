@@ -2,10 +2,16 @@
 """The algorithms of libcore/algorithm/spec.md, a second time, in Python's unbounded integers, and a
 third in exact fractions. Written from the page, not from the C or the Lua."""
 
+import datetime
 from fractions import Fraction
+from functools import lru_cache
 from math import gcd
+from zoneinfo import ZoneInfo
 
 US = 1000000
+EPOCH = datetime.date(1970, 1, 1)
+UTC = datetime.timezone.utc
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86400, "week": 604800}
 NEVER = None
 
@@ -18,7 +24,64 @@ class Refused(Exception):
     """The policy has a rate that cannot be counted."""
 
 
+@lru_cache(None)
+def local(zone, second):
+    """The local time at a second since 1970, without its offset."""
+    return datetime.datetime.fromtimestamp(second, ZoneInfo(zone)).replace(tzinfo=None)
+
+
+@lru_cache(None)
+def first_instant(zone, year, month, day):
+    """The first second at which local time has come to that day, looked for minute by minute."""
+    midnight = datetime.datetime(year, month, day)
+    at = int(midnight.replace(tzinfo=UTC).timestamp()) - 27 * 3600
+    at -= at % 60
+    while local(zone, at) < midnight:
+        at += 60
+    while local(zone, at - 1) >= midnight:
+        at -= 1
+    return at
+
+
+class Calendar:
+    """Windows that begin on some days of a zone's calendar."""
+
+    def __init__(self, zone, unit, count, anchor):
+        self.zone, self.unit, self.count = zone, unit, count
+        self.weekday = WEEKDAYS.index(anchor) if anchor in WEEKDAYS else 0
+        self.month, self.day = 1, 1
+        if anchor and anchor[0].isdigit():
+            self.month, self.day = ([1] + [int(one) for one in anchor.split("-")])[-2:]
+
+    def begins(self, date):
+        """Whether a window begins on the date."""
+        if self.unit == "day":
+            return True
+        if self.unit == "week":
+            return date.weekday() == self.weekday
+        length = ((date.replace(day=28) + datetime.timedelta(4)).replace(day=1)
+                  - datetime.timedelta(1)).day
+        return (date.month - self.month) % self.count == 0 and date.day == min(self.day, length)
+
+    def starts(self, date, step):
+        """The starts of windows from a date on, into the past or the future."""
+        while True:
+            if self.begins(date):
+                yield first_instant(self.zone, date.year, date.month, date.day)
+            date += datetime.timedelta(step)
+
+    def window(self, second):
+        """The last start that has come, and the first that has not."""
+        date = local(self.zone, second).date()
+        soon = date + datetime.timedelta(2)
+        start = next(one for one in self.starts(soon, -1) if one <= second)
+        end = next(one for one in self.starts(date, 1) if one > second)
+        return start, end
+
+
 class Rate:
+    calendar = None
+
     def __init__(self, quota, window_s, burst=None):
         self.quota = quota
         self.window_s = window_s
@@ -62,7 +125,15 @@ def parse(text):
         quota, window = one.split("/")
         digits = window.rstrip("abcdefghijklmnopqrstuvwxyz")
         burst = int(options["burst"]) if "burst" in options and i == 0 else None
-        rates.append(Rate(int(quota), int(digits or 1) * UNITS[window[len(digits):]], burst))
+        unit, count = window[len(digits):], int(digits or 1)
+        rate = Rate(int(quota), count * UNITS.get(unit, 1), burst)
+        if unit in ("month", "year") or "align" in options and unit in ("day", "week"):
+            anchor = options.get("anchor")
+            kinds = {"week": anchor in WEEKDAYS, "year": anchor and "-" in anchor,
+                     "month": anchor and anchor.isdigit()}
+            rate.calendar = Calendar(options.get("tz", "UTC"), unit, 12 if unit == "year" else count,
+                                     anchor if kinds.get(unit) else None)
+        rates.append(rate)
     return options.get("algorithm", "token-bucket"), rates
 
 
@@ -121,7 +192,10 @@ class FixedWindow:
 
     def view(self, state, now):
         s = now // US
-        e = s // self.rate.window_s * self.rate.window_s + self.rate.window_s
+        if self.rate.calendar:
+            e = self.rate.calendar.window(s)[1]
+        else:
+            e = s // self.rate.window_s * self.rate.window_s + self.rate.window_s
         return e, state[1] if state[0] > s else 0, state[0] > e
 
     def fits(self, state, now, cost):

@@ -96,7 +96,7 @@ typedef struct rlc_policy rlc_policy;
 
 typedef enum rlc_algorithm {
   RLC_TOKEN_BUCKET = 1,   /* GCRA: burst at once, quota per window sustained */
-  RLC_FIXED_WINDOW = 2,   /* quota per window; windows start at the epoch */
+  RLC_FIXED_WINDOW = 2,   /* quota per window; windows start at the epoch, or are the calendar's */
   RLC_SLIDING_WINDOW = 3  /* two counters, the older one weighted by what the window still covers */
 } rlc_algorithm;
 
@@ -108,8 +108,27 @@ typedef enum rlc_algorithm {
 #define RLC_MAX_NAME 32
 
 /*
- * Parses |text| (DESIGN: `rate *("," rate) *(SP option)`, as in "10/s,1000/h burst=20") into
- * |*out|. |name| is the policy's name, `[A-Za-z][A-Za-z0-9_-]{0,31}`, or NULL. |memory| may be
+ * Parses |text|, `rate *("," rate) *(SP option)` as in "10/s,1000/h burst=20", into |*out|. A rate is
+ * a quota, a slash and a window: s, min, h, day or week, or so many of them ("15min"). Options are
+ *
+ *     algorithm=token-bucket|fixed-window|sliding-window
+ *     burst=n          of a token bucket: the first rate's capacity
+ *
+ * and with algorithm=fixed-window, whose windows may also be of a month, of 2, 3, 4 or 6, or of a year,
+ *
+ *     align=calendar   days and weeks are those of the calendar, as months and years always are;
+ *                      shorter windows start at the epoch all the same
+ *     tz=zone          the calendar's time zone, as in "Europe/Paris"; default UTC. A day has 23 or 25
+ *                      hours where clocks are changed, and starts at its first midnight, or where there
+ *                      is none, at the change.
+ *     anchor=          when windows start: of months, on a day (1 to 31, and in a month that has fewer
+ *                      on its last); of a week, on a day (mon, tue, wed, thu, fri, sat, sun; default
+ *                      mon); of a year, on a date (MM-DD)
+ *
+ * Zones are read here from /usr/share/zoneinfo, and TZ in the environment means nothing; UTC needs no
+ * file. The store's clock chooses the window, never the caller's.
+ *
+ * |name| is the policy's name, `[A-Za-z][A-Za-z0-9_-]{0,31}`, or NULL. |memory| may be
  * NULL for the C library's. |why| (of |why_size| bytes, may be NULL) receives a sentence that
  * names the column and what was expected.
  *
@@ -131,7 +150,8 @@ RLC_API rlc_algorithm rlc_policy_get_algorithm(const rlc_policy *policy);
 /* Returns how many rates it has, from 1 to RLC_MAX_RATES. */
 RLC_API unsigned rlc_policy_get_rates(const rlc_policy *policy);
 /* Store the quota, window (microseconds) and capacity of rate |index| where the pointers are
- * not NULL. The capacity is the burst, or the quota where none was given.
+ * not NULL. A calendar's window is told by the most days that one of its kind has (a month 31, a year
+ * 366). The capacity is the burst, or the quota where none was given.
  * Returns 0, or RLC_ERR_INVALID for an index past the last rate. */
 RLC_API int rlc_policy_get_rate(const rlc_policy *policy, unsigned index, uint64_t *quota,
                                 uint64_t *window_us, uint64_t *capacity);
@@ -223,7 +243,7 @@ typedef struct rlc_result {
   unsigned rate_index;       /* which rate of the policy binds */
   uint64_t limit;            /* its capacity: the most that can pass at once */
   uint64_t remaining;        /* of it, what could pass now, after this request */
-  uint64_t window_us;        /* its window */
+  uint64_t window_us;        /* its window; of a calendar's, the length of the one under way */
   int64_t retry_us;          /* 0 if allowed; else the wait after which the same request would pass
                                 if nobody else came; RLC_NEVER if no wait helps */
   int64_t reset_us;          /* the wait until the full capacity is there again */
@@ -445,7 +465,8 @@ RLC_API int rlc_redis_format_acl(char *buf, size_t size, const char *url, rlc_ac
  * text without its NUL; where that is |size| or more, the buffer was too small and holds "". */
 
 /* `"name";q=100;w=60` : an item of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-08 to
- * -11) for rate |rate_index|. A capacity above or below the quota adds `;rlr-burst=n`. */
+ * -11) for rate |rate_index|. The window of a calendar is told by the most days that one of its kind
+ * has, `w=2678400` for a month. A capacity above or below the quota adds `;rlr-burst=n`. */
 RLC_API size_t rlc_http_format_policy(char *buf, size_t size, const char *name,
                                       const rlc_policy *policy, unsigned rate_index);
 /* `"name";r=50;t=30` : an item of RateLimit (same drafts). t is, in seconds rounded up, the wait

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/parser.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define DAY_S UINT64_C(86400)
+#define WEEK_S UINT64_C(604800)
+#define THURSDAY 3u
+
+/* Makes days and weeks the calendar's. Shorter windows stay: a minute is one on every clock. */
+static int align(parser *p) {
+  char buf[SHOWN];
+
+  for (unsigned i = 0; i < p->policy->rates; ++i) {
+    rlc__rate *rate = &p->policy->rate[i];
+
+    if (rate->calendar.span != RLC__SPAN_SECONDS || rate->window_s < DAY_S) {
+      continue;
+    }
+    if (rate->window_s != DAY_S && rate->window_s != WEEK_S) {
+      return fail_at(p, p->rate_text[i].at, "\"%s\" has no place in the calendar: write a window "
+                     "of a \"day\", \"week\", \"month\" or \"year\", or leave align= out",
+                     show(buf, p->rate_text[i]));
+    }
+    rate->calendar.span = rate->window_s == DAY_S ? RLC__SPAN_DAY : RLC__SPAN_WEEK;
+  }
+  return 0;
+}
+
+/* Whether the anchor is one of |rate|'s. */
+static int is_anchored(const parser *p, const rlc__rate *rate) {
+  switch (p->anchor_kind) {
+  case RLC__ANCHOR_NONE:
+    break;
+  case RLC__ANCHOR_DAY:
+    return rate->calendar.span == RLC__SPAN_MONTHS && rate->calendar.months < 12;
+  case RLC__ANCHOR_WEEKDAY:
+    return rate->calendar.span == RLC__SPAN_WEEK;
+  case RLC__ANCHOR_DATE:
+    return rate->calendar.months == 12;
+  }
+  return 0;
+}
+
+/* Checks that an option of the calendar has windows to say something of. */
+static int check_calendar(parser *p, option which) {
+  static const char *const wanted[] = {"", "\"month\"", "\"week\" with align=calendar",
+                                       "\"year\""};
+  const rlc_policy *policy = p->policy;
+  const char *at = p->option_at[which];
+  int calendar = 0, anchored = 0;
+  char buf[SHOWN];
+
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    const rlc__rate *rate = &policy->rate[i];
+
+    calendar |= rate->calendar.span != RLC__SPAN_SECONDS;
+    anchored |= is_anchored(p, rate);
+    /* Who names a zone means all that he would see in a calendar. */
+    if (which == OPTION_TZ && rate->calendar.span == RLC__SPAN_SECONDS &&
+        (rate->window_s == DAY_S || rate->window_s == WEEK_S)) {
+      return fail_at(p, at, "\"tz=\" does not reach \"%s\", which starts at the epoch, in UTC; "
+                     "write \"align=calendar\" beside it", show(buf, p->rate_text[i]));
+    }
+  }
+  if (which == OPTION_ANCHOR && !anchored) {
+    return fail_at(p, at, "this \"anchor=\" is for a window of %s; leave it out, or write one",
+                   wanted[p->anchor_kind]);
+  }
+  if (!calendar) {
+    return fail_at(p, at, "\"%s=\" is for windows of a day, week, month or year; leave it out",
+                   rlc__option_words[which]);
+  }
+  return 0;
+}
+
+static unsigned first_months(const rlc_policy *policy) {
+  unsigned i = 0;
+
+  while (i + 1 < policy->rates && policy->rate[i].calendar.span != RLC__SPAN_MONTHS) {
+    ++i;
+  }
+  return policy->rate[i].calendar.months;
+}
+
+/* Gives each rate its place in the calendar, where it has one. */
+static int settle_calendar(parser *p) {
+  static const option options[] = {OPTION_ALIGN, OPTION_TZ, OPTION_ANCHOR};
+  rlc_policy *policy = p->policy;
+  const char *name = rlc__algorithm_name(policy->algorithm);
+  int rv = 0;
+
+  if (p->month_at != NULL && policy->algorithm != RLC_FIXED_WINDOW) {
+    return fail_at(p, p->month_at, "windows of months and years follow the calendar, which "
+                   "algorithm=%s cannot; write \"algorithm=fixed-window\" behind the rates, or "
+                   "\"%s\" for the window", name, first_months(policy) == 12 ? "365day" : "30day");
+  }
+  for (unsigned i = 0; i < COUNT(options); ++i) {
+    if (p->option_at[options[i]] != NULL && policy->algorithm != RLC_FIXED_WINDOW) {
+      return fail_at(p, p->option_at[options[i]], "\"%s=\" has no meaning with algorithm=%s; leave "
+                     "it out, or write algorithm=fixed-window", rlc__option_words[options[i]], name);
+    }
+  }
+  if (p->option_at[OPTION_ALIGN] != NULL) {
+    rv = align(p);
+  }
+  for (unsigned i = 0; rv == 0 && i < COUNT(options); ++i) {
+    if (p->option_at[options[i]] != NULL) {
+      rv = check_calendar(p, options[i]);
+    }
+  }
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    rlc__calendar *c = &policy->rate[i].calendar;
+
+    c->anchor = is_anchored(p, &policy->rate[i]) ? p->anchor : (rlc__anchor)RLC__ANCHOR_INIT;
+    c->zone = policy->zone;
+    /* In UTC these are the epoch's own windows, and need no calendar. */
+    if (c->zone == NULL && (c->span == RLC__SPAN_DAY || (c->span == RLC__SPAN_WEEK &&
+                                                         c->anchor.weekday == THURSDAY))) {
+      c->span = RLC__SPAN_SECONDS;
+    }
+    if (c->span == RLC__SPAN_SECONDS) {
+      memset(c, 0, sizeof *c);
+    }
+    policy->is_calendar |= c->span != RLC__SPAN_SECONDS;
+  }
+  return rv;
+}
+
+int rlc__policy_settle(parser *p) {
+  rlc_policy *policy = p->policy;
+  const char *burst_at = p->option_at[OPTION_BURST];
+  char buf[SHOWN];
+  uint64_t nearest;
+  int rv;
+
+  if (burst_at != NULL) {
+    if (policy->algorithm != RLC_TOKEN_BUCKET) {
+      return fail_at(p, burst_at, "\"burst=\" has no meaning with algorithm=%s; leave it out, "
+                     "or write algorithm=token-bucket", rlc__algorithm_name(policy->algorithm));
+    }
+    policy->rate[0].capacity = p->burst;
+  }
+  rv = settle_calendar(p);
+  if (rv != 0) {
+    return rv;
+  }
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    rlc__rate *rate = &policy->rate[i];
+
+    if (rlc__rate_prepare(rate, policy->algorithm, &nearest) == 0) {
+      continue;
+    }
+    show(buf, p->rate_text[i]);
+    /* Without |nearest| it is the burst that cannot be counted, and only rate 0 has one. */
+    if (nearest > 0) {
+      return fail_at(p, p->rate_text[i].at, "\"%s\" cannot be counted exactly in microseconds; "
+                     "write a quota of %" PRIu64 ", or algorithm=fixed-window", buf, nearest);
+    }
+    return fail_at(p, burst_at, "at \"%s\" this burst would take %" PRIu64 " years to refill; "
+                   "write a burst of at most %" PRIu64, buf,
+                   rate->capacity * rate->window_s / rate->quota / (365 * 86400),
+                   ((UINT64_C(1) << 49) - 1) / rate->unit_ticks);
+  }
+  return 0;
+}
