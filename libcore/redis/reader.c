@@ -76,7 +76,6 @@ static int promises_too_much(const redisReader *hiredis) {
 
 static int fault(const rlc__reader *reader, char *why, size_t why_size) {
   const redisReader *hiredis = reader->hiredis;
-  char shown[160];
 
   if (reader->oversized) {
     return rlc__fail(RLC__ERR_PROTOCOL, why, why_size,
@@ -86,9 +85,9 @@ static int fault(const rlc__reader *reader, char *why, size_t why_size) {
   if (hiredis->err == REDIS_ERR_OOM) {
     return rlc__fail(RLC__ERR_UNAVAILABLE, why, why_size, "out of memory");
   }
-  rlc__printable(shown, sizeof shown, hiredis->errstr, strlen(hiredis->errstr));
+  /* hiredis' own words: of the answer it shows one byte, and that printable. */
   return rlc__fail(RLC__ERR_PROTOCOL, why, why_size,
-                   "the server's answer is no Redis reply (%s)", shown);
+                   "the server's answer is no Redis reply (%s)", hiredis->errstr);
 }
 
 int rlc__reader_next(rlc__reader *reader, redisReply **reply, char *why, size_t why_size) {

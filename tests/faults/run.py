@@ -1,140 +1,90 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make faults`: what a decision costs while Redis fails, a row a fault, under a paced load from
-several threads. Latency is the excess over a bare wait of the same length in the same run."""
+"""`make faults`: what decisions cost and whether limits hold while things fail, a row a fault. README.md
+tells what the rows and columns are.
 
-import signal
+    run.py [--markdown] [NAME ...]    # those whose names contain a NAME; else all
+"""
+
 import sys
-import threading
-import time
-from pathlib import Path
+import traceback
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
+from harness import EXCESS_MS, NotHere, is_late, measure  # first: it sets the path
 
-from redis_env import Hammer, Redis  # noqa: E402
+import faults_network
+import faults_process
+import faults_server
+import faults_tls
+import faults_topology
 
-DEADLINE_MS = 25
-EXCESS_MS = 5
-QUOTA = 1000000
-
-
-class Waits(threading.Thread):
-    """Bare waits as long as the deadline, in the same run: what the machine itself adds."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.late = []
-        self.done = threading.Event()
-
-    def run(self):
-        while not self.done.is_set():
-            begun = time.monotonic()
-            time.sleep(DEADLINE_MS / 1000)
-            self.late.append((time.monotonic() - begun) * 1000)
-
-    def p999(self):
-        late = sorted(self.late)
-        return late[min(len(late) - 1, int(len(late) * 0.999))]
+MODULES = [faults_process, faults_network, faults_server, faults_tls, faults_topology]
+COLUMNS = [("fault", "%-21s"), ("calls", "%6d"), ("lost", "%4d"), ("store", "%6d"),
+           ("local", "%6d"), ("open", "%5d"), ("closed", "%6d"), ("p50 ms", "%6.2f"),
+           ("p99.9 ms", "%8.1f"), ("wait ms", "%7.1f"), ("excess ms", "%9.1f"), ("over", "%4d"), ("outside", "%7d"),
+           ("in flight", "%9d"), ("breaker", "%7d"), ("recovery s", "%10s")]
 
 
-def stop(server):
-    server.signal(signal.SIGSTOP)
-    time.sleep(1)
-    server.signal(signal.SIGCONT)
+def all_faults():
+    return [fault for module in MODULES for fault in module.FAULTS]
 
 
-def kill(server):
-    server.kill()
-    time.sleep(1)
-    server.start()
+def cells(fault, found):
+    back = found["recovery"]
+    return [fault.name, found["calls"], found["lost"], found["store"], found["local"],
+            found["open"], found["closed"], found["p50"], found["p999"], found["wait"],
+            found["excess"], found["over"], found["outside"], found["in_flight"], found["opened"],
+            "never" if back is None else "%.2f" % back]
 
 
-def flush(server):
-    end = time.monotonic() + 1
-    while time.monotonic() < end:
-        server.command("SCRIPT", "FLUSH")
-        time.sleep(0.002)
+def width(form):
+    return int("".join(c for c in form.split(".")[0] if c.isdigit()))
 
 
-def clients_killed(server):
-    end = time.monotonic() + 1
-    while time.monotonic() < end:
-        server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        time.sleep(0.01)
+def row(values, markdown):
+    texts = [form % value for (_, form), value in zip(COLUMNS, values)]
+    return "| " + " | ".join(text.strip() for text in texts) + " |" if markdown else " ".join(texts)
 
 
-def read_only(server):
-    server.command("REPLICAOF", "127.0.0.1", "1")
-    time.sleep(1)
-    server.command("REPLICAOF", "NO", "ONE")
+def head(markdown):
+    names = [name for name, _ in COLUMNS]
+    if markdown:
+        return "| %s |\n| --- |%s" % (" | ".join(names), " ---: |" * (len(names) - 1))
+    return " ".join(("%-*s" if i == 0 else "%*s") % (width(form), name)
+                    for i, (name, form) in enumerate(COLUMNS))
 
 
-def out_of_memory(server):
-    server.command("CONFIG", "SET", "maxmemory", "1")
-    time.sleep(1)
-    server.command("CONFIG", "SET", "maxmemory", "0")
-
-
-def nothing(_):
-    time.sleep(1)
-
-
-FAULTS = {"none": nothing, "stopped (SIGSTOP)": stop, "killed and started": kill,
-          "SCRIPT FLUSH": flush, "CLIENT KILL": clients_killed, "READONLY": read_only,
-          "OOM (maxmemory)": out_of_memory}
-
-
-def recovered(server, begun):
-    """Seconds from |begun| until the server is asked for decisions again; None if never."""
-    end = time.monotonic() + 10
-    count = server.calls().get("evalsha", 0)
-    while time.monotonic() < end:
-        if server.calls().get("evalsha", 0) > count + 3:
-            return time.monotonic() - begun
-        time.sleep(0.01)
-    return None
-
-
-def row(fault):
-    server = Redis()
+def run_one(fault, markdown):
+    """Returns (how it went, what is to be said of it below the table)."""
     try:
-        load = Hammer(server.url + "?fail=local&timeout=%dms" % DEADLINE_MS,
-                      "%d/3650day" % QUOTA, processes=2, threads=4, seconds=4, pace=2000).go()
-        waits = Waits()
-        waits.start()
-        time.sleep(0.5)
-        FAULTS[fault](server)
-        back = recovered(server, time.monotonic())
-        result = load.result()
-        waits.done.set()
-        waits.join()
-    finally:
-        server.stop()
-    excess = max(0.0, result["p999_us"] / 1000 - waits.p999())
-    over = max(0, sum(result["allowed"].values()) - QUOTA)
-    return {"lost": result["lost"] + result["calls"] - result["returned"],
-            "store": result["allowed"]["store"], "fallback": result["allowed"]["fallback"],
-            "p50": result["p50_us"] / 1000, "excess": excess, "over": over, "recovery": back,
-            "opened": result["breaker_opened"]}
+        found = measure(fault)
+    except NotHere as why:
+        return "not run", "%s: not run: %s" % (fault.name, why)
+    except Exception:  # the other rows are worth having
+        return "failed", "%s: FAILED:\n%s" % (fault.name, traceback.format_exc())
+    print(row(cells(fault, found), markdown), flush=True)
+    bad = found["bad"] + ["more than %d ms late" % EXCESS_MS] * is_late(found)
+    if bad:
+        return "failed", "%s: FAILED: %s" % (fault.name, ", ".join(bad))
+    if found["outside"]:
+        return "passed", "%s: outside of law 1, at most %d: %s" % (fault.name, fault.unkept,
+                                                                   fault.unkept_why)
+    return "passed", None
 
 
-def main():
-    print("%-20s %5s %8s %9s %8s %12s %6s %8s %10s" % (
-        "fault", "lost", "store", "fallback", "p50 ms", "p99.9 excess", "over", "breaker",
-        "recovery s"))
-    passed = 0
-    for fault in FAULTS:
-        found = row(fault)
-        good = (found["lost"] == 0 and found["over"] == 0 and found["excess"] <= EXCESS_MS
-                and found["recovery"] is not None)
-        passed += good
-        print("%-20s %5d %8d %9d %8.2f %9.2f ms %6d %8d %10s%s" % (
-            fault, found["lost"], found["store"], found["fallback"], found["p50"],
-            found["excess"], found["over"], found["opened"],
-            "never" if found["recovery"] is None else "%.2f" % found["recovery"],
-            "" if good else "  FAILED"), flush=True)
-    print("%d passed, %d failed" % (passed, len(FAULTS) - passed))
-    return passed != len(FAULTS)
+def main(words):
+    markdown = "--markdown" in words
+    wanted = [word for word in words if word != "--markdown"]
+    faults = [f for f in all_faults() if not wanted or any(w in f.name for w in wanted)]
+    counts = {"passed": 0, "failed": 0, "not run": 0}
+    notes = []
+    print(head(markdown), flush=True)
+    for fault in faults:
+        how, note = run_one(fault(), markdown)
+        counts[how] += 1
+        notes += [note] * (note is not None)
+    print("\n".join([""] * bool(notes) + notes))
+    print(", ".join("%d %s" % (n, what) for what, n in counts.items() if n or what != "not run"))
+    return 0 if counts["passed"] and counts["passed"] == len(faults) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

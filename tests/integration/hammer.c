@@ -15,6 +15,9 @@
  *       --kill N         kill N processes at random moments, and start others in their place
  *       --ready          print "ready" when all threads run, and begin on a line of stdin; on
  *                        another they end before their time
+ *       --wait MS        beside each thread another that only waits MS milliseconds, again and again
+ *       --timeline       who decided when, in steps of 10 ms
+ *       --starve FROM:TO each process has no file descriptor left between these seconds
  */
 
 #include <errno.h>
@@ -30,30 +33,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "hammer_tally.h"
 #include "rlcore/rlcore.h"
 
 #define POLICIES 4
-#define BUCKETS 64 /* of latency: quarter octaves of microseconds */
-
-/* What all workers of all processes add up, in shared memory: a killed one's counts stay. */
-typedef struct tally {
-  _Atomic int go;
-  _Atomic int ready;
-  _Atomic int stop;
-  _Atomic uint64_t calls;    /* begun */
-  _Atomic uint64_t returned; /* ended with a decision */
-  _Atomic uint64_t lost;     /* ended without one */
-  _Atomic uint64_t allowed[5]; /* by source */
-  _Atomic uint64_t denied[5];
-  _Atomic uint64_t longest_us;
-  _Atomic int64_t by_store_us; /* when the store decided last */
-  _Atomic uint64_t longest_gap_us; /* between two of its decisions */
-  _Atomic uint64_t latency[BUCKETS];
-} tally;
 
 typedef struct plan {
   rlc_limiter *limiter;
@@ -68,6 +56,10 @@ typedef struct plan {
   uint64_t cost;
   const char *op;
   unsigned pace_us;
+  unsigned wait_us;
+  int timeline;
+  double starve_from;
+  double starve_to;
   tally *sum;
 } plan;
 
@@ -82,30 +74,6 @@ static void sleep_us(int64_t us) {
   struct timespec t = {us / 1000000, us % 1000000 * 1000};
 
   nanosleep(&t, NULL);
-}
-
-static void raise_to(_Atomic uint64_t *most, uint64_t value) {
-  uint64_t old = atomic_load(most);
-
-  while (value > old && !atomic_compare_exchange_weak(most, &old, value)) {
-  }
-}
-
-static void count_latency(tally *sum, uint64_t us) {
-  unsigned bucket = 0;
-
-  for (double edge = 1; bucket < BUCKETS - 1 && (double)us >= edge; ++bucket) {
-    edge *= 1.189207115; /* the fourth root of two */
-  }
-  atomic_fetch_add(&sum->latency[bucket], 1);
-  raise_to(&sum->longest_us, us);
-}
-
-static void count_gap(tally *sum) {
-  int64_t now = monotonic_us();
-  int64_t last = atomic_exchange(&sum->by_store_us, now);
-
-  raise_to(&sum->longest_gap_us, now > last ? (uint64_t)(now - last) : 0);
 }
 
 static int call(const plan *p, const rlc_limit *limits, rlc_decision *d) {
@@ -131,6 +99,7 @@ static void one_call(const plan *p, unsigned *random) {
   char key[128];
   char own[POLICIES][136];
   int64_t begun;
+  int64_t now;
   int rv;
 
   if (p->keys > 1) {
@@ -149,16 +118,52 @@ static void one_call(const plan *p, unsigned *random) {
   atomic_fetch_add(&p->sum->calls, 1);
   begun = monotonic_us();
   rv = call(p, limits, &d);
-  count_latency(p->sum, (uint64_t)(monotonic_us() - begun));
+  now = monotonic_us();
+  histogram_add(&p->sum->calls_us, (uint64_t)(now - begun));
   if (rv < 0 || d.source < RLC_SOURCE_STORE || d.source > RLC_SOURCE_FAIL_CLOSED) {
     atomic_fetch_add(&p->sum->lost, 1);
     return;
   }
-  atomic_fetch_add(d.allowed ? &p->sum->allowed[d.source] : &p->sum->denied[d.source], 1);
-  atomic_fetch_add(&p->sum->returned, 1);
-  if (d.source == RLC_SOURCE_STORE) {
-    count_gap(p->sum);
+  tally_decision(p->sum, &d, now);
+}
+
+static void await_start(const plan *p) {
+  while (!atomic_load(&p->sum->go)) {
+    sleep_us(200);
   }
+}
+
+/* What the machine itself adds to a wait as long as the calls' deadline. Ends with the process. */
+static void *waiter(void *argument) {
+  const plan *p = argument;
+
+  await_start(p);
+  for (;;) {
+    int64_t begun = monotonic_us();
+
+    sleep_us(p->wait_us);
+    histogram_add(&p->sum->waits_us, (uint64_t)(monotonic_us() - begun));
+  }
+  return NULL;
+}
+
+/* Lets the process have no new descriptor for a while. Those below 3 are taken: poll wants the limit to be
+ * no less than what it polls. */
+static void *starver(void *argument) {
+  const plan *p = argument;
+  struct rlimit limit;
+  rlim_t before;
+
+  await_start(p);
+  sleep_us((int64_t)(p->starve_from * 1e6));
+  getrlimit(RLIMIT_NOFILE, &limit);
+  before = limit.rlim_cur;
+  limit.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  sleep_us((int64_t)((p->starve_to - p->starve_from) * 1e6));
+  limit.rlim_cur = before;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return NULL;
 }
 
 static void *worker(void *argument) {
@@ -167,9 +172,7 @@ static void *worker(void *argument) {
   int64_t until;
 
   atomic_fetch_add(&p->sum->ready, 1);
-  while (!atomic_load(&p->sum->go)) {
-    sleep_us(200);
-  }
+  await_start(p);
   until = monotonic_us() + (int64_t)(p->seconds * 1e6);
   for (uint64_t i = 0; (p->seconds > 0 ? monotonic_us() < until : i < p->calls) &&
                        !atomic_load(&p->sum->stop);
@@ -187,8 +190,17 @@ static pid_t start_process(const plan *p) {
 
   if (pid == 0) {
     pthread_t threads[64];
+    pthread_t other;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (p->starve_to > 0 && pthread_create(&other, NULL, starver, (void *)p) != 0) {
+      _exit(3);
+    }
+    for (unsigned i = 0; p->wait_us > 0 && i < p->threads; ++i) {
+      if (pthread_create(&other, NULL, waiter, (void *)p) != 0) {
+        _exit(3);
+      }
+    }
     for (unsigned i = 0; i < p->threads; ++i) {
       if (pthread_create(&threads[i], NULL, worker, (void *)p) != 0) {
         _exit(3);
@@ -200,54 +212,6 @@ static pid_t start_process(const plan *p) {
     _exit(0);
   }
   return pid;
-}
-
-static void print_counts(const char *name, const _Atomic uint64_t *counts) {
-  printf("\"%s\": {", name);
-  for (int s = RLC_SOURCE_STORE; s <= RLC_SOURCE_FAIL_CLOSED; ++s) {
-    printf("%s\"%s\": %" PRIu64, s > 1 ? ", " : "", rlc_source_name((rlc_source)s),
-           atomic_load(&counts[s]));
-  }
-  printf("}, ");
-}
-
-/* The latency below which |share| of the calls stayed: the upper edge of its bucket. */
-static double latency_at(const tally *sum, double share) {
-  uint64_t all = 0;
-  uint64_t seen = 0;
-  double edge = 1;
-
-  for (int i = 0; i < BUCKETS; ++i) {
-    all += atomic_load(&sum->latency[i]);
-  }
-  for (int i = 0; i < BUCKETS; ++i, edge *= 1.189207115) {
-    seen += atomic_load(&sum->latency[i]);
-    if ((double)seen >= share * (double)all) {
-      break;
-    }
-  }
-  return edge;
-}
-
-static void print(const plan *p, double took) {
-  tally *sum = p->sum;
-  rlc_stats stats = RLC_STATS_INIT;
-
-  rlc_limiter_get_stats(p->limiter, &stats);
-  printf("{\"calls\": %" PRIu64 ", \"returned\": %" PRIu64 ", \"lost\": %" PRIu64 ", ",
-         atomic_load(&sum->calls), atomic_load(&sum->returned), atomic_load(&sum->lost));
-  print_counts("allowed", sum->allowed);
-  print_counts("denied", sum->denied);
-  printf("\"seconds\": %.3f, \"p50_us\": %.0f, \"p999_us\": %.0f, \"longest_us\": %" PRIu64
-         ", \"longest_gap_us\": %" PRIu64 ", ",
-         took, latency_at(sum, 0.5), latency_at(sum, 0.999), atomic_load(&sum->longest_us),
-         atomic_load(&sum->longest_gap_us));
-  printf("\"connects\": %" PRIu64 ", \"connections_lost\": %" PRIu64 ", \"resent\": %" PRIu64
-         ", \"late_replies\": %" PRIu64 ", ",
-         stats.connects, stats.connections_lost, stats.resent, stats.late_replies);
-  printf("\"store_errors\": %" PRIu64 ", \"store_timeouts\": %" PRIu64
-         ", \"breaker_opened\": %" PRIu64 ", \"evicted_live\": %" PRIu64 "}\n",
-         stats.store_errors, stats.store_timeouts, stats.breaker_opened, stats.evicted_live);
 }
 
 static void die(const char *what, const char *why) {
@@ -306,6 +270,7 @@ int main(int argc, char **argv) {
       {"calls", 1, 0, 'n'},   {"seconds", 1, 0, 'S'}, {"cost", 1, 0, 'c'},
       {"pace", 1, 0, 'w'},    {"kill", 1, 0, 'x'},    {"ready", 0, 0, 'r'},
       {"op", 1, 0, 'o'},      {"key-each", 0, 0, 'e'}, {"log", 1, 0, 'l'},
+      {"wait", 1, 0, 'W'},    {"timeline", 0, 0, 't'}, {"starve", 1, 0, 'd'},
       {0, 0, 0, 0},
   };
   plan p = {.key = "k", .keys = 1, .threads = 1, .calls = 1000, .cost = 1, .op = "check"};
@@ -336,6 +301,13 @@ int main(int argc, char **argv) {
     case 'r': announce = 1; break;
     case 'e': p.key_each = 1; break;
     case 'l': log = open(optarg, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600); break;
+    case 'W': p.wait_us = (unsigned)strtoul(optarg, NULL, 10) * 1000; break;
+    case 't': p.timeline = 1; break;
+    case 'd':
+      if (sscanf(optarg, "%lf:%lf", &p.starve_from, &p.starve_to) != 2) {
+        die(optarg, "expected FROM:TO, in seconds");
+      }
+      break;
     case 'p':
       if (p.policies == POLICIES ||
           rlc_policy_new(&p.policy[p.policies], NULL, optarg, NULL, why, sizeof why) != 0) {
@@ -378,6 +350,7 @@ int main(int argc, char **argv) {
     }
   }
   begun = monotonic_us();
+  atomic_store(&p.sum->begun_us, begun);
   atomic_store(&p.sum->by_store_us, begun);
   atomic_store(&p.sum->go, 1);
   kill_some(&p, pids, processes, kills);
@@ -385,7 +358,7 @@ int main(int argc, char **argv) {
     await_stop(p.sum);
   }
   wait_all(pids, processes);
-  print(&p, (double)(monotonic_us() - begun) / 1e6);
+  tally_print(p.sum, p.limiter, (double)(monotonic_us() - begun) / 1e6, p.timeline);
   for (size_t i = 0; i < p.policies; ++i) {
     rlc_policy_del(p.policy[i]);
   }

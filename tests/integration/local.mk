@@ -21,6 +21,7 @@ if WITH_REDIS_SERVER
 integration_tests += \
 	%D%/test_cluster.py \
 	%D%/test_fake_redis.py \
+	%D%/test_faults.py \
 	%D%/test_laws.py \
 	%D%/test_rlctl.py \
 	%D%/test_sentinel.py \
@@ -38,6 +39,7 @@ EXTRA_DIST += \
 	%D%/test_cluster.py \
 	%D%/test_config.py \
 	%D%/test_fake_redis.py \
+	%D%/test_faults.py \
 	%D%/test_laws.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
@@ -52,7 +54,8 @@ EXTRA_DIST += \
 
 # hammer drives a store from many processes as any program would, by the shared library.
 check_PROGRAMS += %D%/hammer
-tests_integration_hammer_SOURCES = %D%/hammer.c
+tests_integration_hammer_SOURCES = %D%/hammer.c %D%/hammer_tally.c %D%/hammer_tally.h \
+	%D%/histogram.h
 tests_integration_hammer_LDADD = libcore/librlcore.la
 tests_integration_hammer_LDFLAGS = $(AM_LDFLAGS) -no-install
 
@@ -61,3 +64,7 @@ check_LTLIBRARIES += %D%/skewed_clock.la
 tests_integration_skewed_clock_la_SOURCES = %D%/skewed_clock.c
 tests_integration_skewed_clock_la_LDFLAGS = -module -avoid-version -rpath /nowhere
 tests_integration_skewed_clock_la_LIBADD = -ldl
+check_LTLIBRARIES += %D%/hanging_lookup.la
+tests_integration_hanging_lookup_la_SOURCES = %D%/hanging_lookup.c
+tests_integration_hanging_lookup_la_LDFLAGS = -module -avoid-version -rpath /nowhere
+tests_integration_hanging_lookup_la_LIBADD = -ldl

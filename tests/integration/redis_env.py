@@ -29,13 +29,14 @@ def rlctl(*words, store=None):
 
 class Redis:
     """Listens on a unix socket and a loopback port, keeps no files, ends by its pid. Whoever uses
-    its URLs may do what `rlctl acl` prints for |scheme| and |prefix|, and nothing else."""
+    its URLs may do what `rlctl acl` prints for |scheme| and |prefix|, and nothing else. |within| is
+    what to start it by, as in ["unshare", "-n"], and ends in it by exec."""
 
-    def __init__(self, *options, scheme="redis", prefix="rl"):
+    def __init__(self, *options, scheme="redis", prefix="rl", within=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rlcore-redis-"))
         self.folder.chmod(0o755)
         self.socket = self.folder / "s"
-        self.options, self.scheme = options, scheme
+        self.options, self.scheme, self.within = options, scheme, list(within)
         self.process = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -55,7 +56,7 @@ class Redis:
 
     def start(self):
         self.process = subprocess.Popen(
-            [SERVER, "--port", str(self.port), "--bind", "127.0.0.1",
+            self.within + [SERVER, "--port", str(self.port), "--bind", "127.0.0.1",
              "--unixsocket", str(self.socket), "--unixsocketperm", "777", "--dir",
              str(self.folder), "--save", "", "--appendonly", "no", "--aclfile",
              str(self.folder / "users.acl"), *self.options],
@@ -64,7 +65,7 @@ class Redis:
         while True:
             try:
                 return self.command("PING")
-            except (OSError, EOFError):
+            except (OSError, EOFError, RuntimeError):  # not there yet, or LOADING
                 if time.monotonic() > end or self.process.poll() is not None:
                     raise
                 time.sleep(0.02)
@@ -111,7 +112,7 @@ class Client:
             raise
         self.file = self.socket.makefile("rb")
         if password:
-            self.command("AUTH", password)
+            self.command("AUTH", "default", password)
 
     def __enter__(self):
         return self
@@ -145,8 +146,8 @@ class Client:
 class Hammer:
     """tests/integration/hammer.c, started and ready; `go` lets it run, `result` waits for it."""
 
-    def __init__(self, store, *policies, env=None, **options):
-        words = [str(BUILD / "tests/integration/hammer"), "--store", store, "--ready"]
+    def __init__(self, store, *policies, env=None, within=(), **options):
+        words = list(within) + [str(BUILD / "tests/integration/hammer"), "--store", store, "--ready"]
         for policy in policies:
             words += ["--policy", policy]
         for name, value in options.items():
