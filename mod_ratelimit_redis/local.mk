@@ -23,7 +23,7 @@ mod_ratelimit_redis_mod_ratelimit_redis_la_SOURCES = \
 mod_ratelimit_redis_mod_ratelimit_redis_la_CPPFLAGS = \
 	-D_GNU_SOURCE -I$(srcdir)/libcore/include $(APACHE_CPPFLAGS)
 mod_ratelimit_redis_mod_ratelimit_redis_la_CFLAGS = $(AM_CFLAGS)
-mod_ratelimit_redis_mod_ratelimit_redis_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
+mod_ratelimit_redis_mod_ratelimit_redis_la_LDFLAGS = $(AM_LDFLAGS) -module -shared -avoid-version \
 	-export-symbols-regex '^ratelimit_redis_module$$'
 mod_ratelimit_redis_mod_ratelimit_redis_la_LIBADD = libcore/librlcore.la
 

@@ -44,13 +44,13 @@ TESTS += $(unit_tests) $(fuzz_tests) $(check_scripts) $(integration_tests)
 # What did not run must not look as if it had.
 check-local:
 if !WITH_CMOCKA
-	@echo "make check: cmocka is missing: the unit tests did not run"
+	@echo "make check: configure found no cmocka, or was told --disable-tests: the unit tests did not run"
 endif
 if !WITH_PYTEST
-	@echo "make check: no Python 3 with pytest: the integration tests did not run"
+	@echo "make check: configure found no Python 3 with pytest, or was told --disable-tests: the integration tests did not run"
 endif
 if !WITH_REDIS_SERVER
-	@echo "make check: redis-server is missing: the tests that start one did not run"
+	@echo "make check: configure found no redis-server, or was told --disable-tests: the tests that start one did not run"
 endif
 
 # For ./bootstrap check, which counts what ran against it.

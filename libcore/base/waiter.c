@@ -10,11 +10,20 @@
 
 #include "rlcore/rlcore.h"
 
-int rlc__waiter_init(rlc__waiter *waiter) {
-  static _Atomic uint64_t ids;
+static _Atomic uint64_t ids;
 
+static void watch(const rlc__waiter *waiter, int fd, uint32_t how) {
+  struct epoll_event event = {.events = EPOLLIN | how, .data = {.fd = fd}};
+
+  /* Mostly it is there already, and wants to be looked at anew. */
+  if (epoll_ctl(waiter->fd, EPOLL_CTL_MOD, fd, &event) != 0) {
+    (void)epoll_ctl(waiter->fd, EPOLL_CTL_ADD, fd, &event);
+  }
+}
+
+int rlc__waiter_init(rlc__waiter *waiter) {
   memset(waiter, 0, sizeof *waiter);
-  waiter->id = atomic_fetch_add(&ids, 1) + 1;
+  waiter->id = waiter->watching = atomic_fetch_add(&ids, 1) + 1;
   waiter->round = waiter->id << 40;
   waiter->fd = epoll_create1(EPOLL_CLOEXEC);
   waiter->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -26,8 +35,8 @@ int rlc__waiter_init(rlc__waiter *waiter) {
     errno = error;
     return RLC_ERR_SYSTEM;
   }
-  rlc__waiter_watch(waiter, waiter->event);
-  rlc__waiter_watch(waiter, waiter->timer);
+  watch(waiter, waiter->event, 0);
+  watch(waiter, waiter->timer, 0);
   return 0;
 }
 
@@ -51,10 +60,18 @@ void rlc__waiter_call(rlc__waiter *waiter) {
   }
 }
 
+/* Edge-triggered, which for who polls |waiter->fd| makes no difference until epoll_wait is called. */
 void rlc__waiter_watch(const rlc__waiter *waiter, int fd) {
-  struct epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
+  watch(waiter, fd, EPOLLET);
+}
 
-  (void)epoll_ctl(waiter->fd, EPOLL_CTL_ADD, fd, &event);
+void rlc__waiter_calm(rlc__waiter *waiter) {
+  struct epoll_event told[16];
+
+  while (epoll_wait(waiter->fd, told, 16, 0) == 16) {
+  }
+  waiter->watching = atomic_fetch_add(&ids, 1) + 1;
+  waiter->calmed = 1;
 }
 
 void rlc__waiter_alarm(rlc__waiter *waiter, int64_t at_us) {
@@ -75,6 +92,7 @@ void rlc__waiter_clear(rlc__waiter *waiter, int64_t now_us) {
 
   ++waiter->round;
   waiter->again = 0;
+  waiter->calmed = 0;
   if (atomic_load(&waiter->called)) {
     (void)!read(waiter->event, &count, sizeof count);
     /* Whoever calls from here on writes anew; what those before had to tell is looked at next. */

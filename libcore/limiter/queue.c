@@ -7,6 +7,10 @@
 #include "limiter/batch.h"
 #include "limiter/limiter.h"
 
+/* After so many looks in a row that found nothing, what keeps the descriptor readable is taken to be
+ * nothing that is waited for: a late reply, or the end of an idle connection. */
+#define VAIN_LOOKS 2u
+
 /* A decision under way; the copies of keys, groups and names lie behind it. */
 typedef struct ticket {
   struct ticket *next;
@@ -23,6 +27,8 @@ struct rlc_queue {
   ticket *last;
   ticket *at;    /* the next to look at in this round */
   int in_round;
+  unsigned found; /* since nothing more was */
+  unsigned vain;  /* looks in a row that found nothing */
   size_t n;
 };
 
@@ -191,6 +197,10 @@ int rlc_queue_complete(rlc_queue *queue, void **user, rlc_result *results, rlc_d
 
     if (t == NULL) {
       rlc__waiter_clear(&queue->waiter, rlc__clock_monotonic_us());
+      if (queue->vain >= VAIN_LOOKS) {
+        rlc__waiter_calm(&queue->waiter);
+        queue->vain = 0;
+      }
       queue->at = queue->first;
       queue->in_round = 1;
       continue;
@@ -204,11 +214,14 @@ int rlc_queue_complete(rlc_queue *queue, void **user, rlc_result *results, rlc_d
       continue;
     }
     *user = t->user;
+    ++queue->found;
     rv = rv == 0 ? rlc__batch_give(&t->batch, limiter->counters, results, decision)
                  : RLC_ERR_FOREIGN;
     drop(queue, t);
     return rv;
   }
   queue->in_round = 0;
+  queue->vain = queue->found > 0 ? 0 : queue->vain + 1;
+  queue->found = 0;
   return RLC_PENDING;
 }

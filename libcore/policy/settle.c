@@ -43,12 +43,24 @@ static int is_anchored(const parser *p, const rlc__rate *rate) {
   return 0;
 }
 
+/* What "anchor=" may say of |rate|; NULL: nothing. */
+static const char *anchor_of(const rlc__rate *rate) {
+  if (rate->calendar.span == RLC__SPAN_WEEK) {
+    return "a day from mon to sun";
+  }
+  if (rate->calendar.span == RLC__SPAN_MONTHS) {
+    return rate->calendar.months == 12 ? "a date as in \"04-06\"" : "a day from 1 to 31";
+  }
+  return NULL;
+}
+
 /* Checks that an option of the calendar has windows to say something of. */
 static int check_calendar(parser *p, option which) {
   static const char *const wanted[] = {"", "\"month\"", "\"week\" with align=calendar",
                                        "\"year\""};
   const rlc_policy *policy = p->policy;
   const char *at = p->option_at[which];
+  const char *fitting = NULL;
   int calendar = 0, anchored = 0;
   char buf[SHOWN];
 
@@ -57,6 +69,7 @@ static int check_calendar(parser *p, option which) {
 
     calendar |= rate->calendar.span != RLC__SPAN_SECONDS;
     anchored |= is_anchored(p, rate);
+    fitting = fitting != NULL ? fitting : anchor_of(rate);
     /* Who names a zone means all that he would see in a calendar. */
     if (which == OPTION_TZ && rate->calendar.span == RLC__SPAN_SECONDS &&
         (rate->window_s == DAY_S || rate->window_s == WEEK_S)) {
@@ -65,8 +78,8 @@ static int check_calendar(parser *p, option which) {
     }
   }
   if (which == OPTION_ANCHOR && !anchored) {
-    return fail_at(p, at, "this \"anchor=\" is for a window of %s; leave it out, or write one",
-                   wanted[p->anchor_kind]);
+    return fail_at(p, at, "this \"anchor=\" is for a window of %s; leave it out, or write %s",
+                   wanted[p->anchor_kind], fitting != NULL ? fitting : "one");
   }
   if (!calendar) {
     return fail_at(p, at, "\"%s=\" is for windows of a day, week, month or year; leave it out",

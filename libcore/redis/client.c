@@ -246,34 +246,48 @@ static char *format(const rlc__request *request, size_t *size) {
   return n > 0 ? bytes : NULL;
 }
 
-/* Sends the command, if there is a connection for it. Returns whether it is under way. */
-static int send_it(rlc__request *request) {
-  rlc__engine *engine = request->engine;
+/* Posts the command on a lane of |request->node|. Returns whether that had an open one; |*sent|. */
+static int post(rlc__request *request, int *sent) {
   size_t size;
   char *bytes;
-  int more;
+  int more = 0;
 
-  request->node =
-      request->sent_to != NULL ? request->sent_to : rlc__engine_node(engine, request->slot);
-  if (request->node == NULL) {
-    rlc__engine_want(engine, NULL);
-    return 0;
-  }
-  more = 0;
+  *sent = 0;
   request->lane = request->waiter != NULL
                       ? rlc__node_pick_by_id(request->node, request->waiter->id)
                       : rlc__node_pick(request->node, &more);
   if (request->lane == NULL || more) {
-    rlc__engine_want(engine, request->node);
+    rlc__engine_want(request->engine, request->node);
   }
   if (request->lane == NULL) {
     return 0;
   }
   bytes = format(request, &size);
-  if (bytes == NULL || rlc__lane_post(request->lane, request->sent_to != NULL, request->waiter, bytes,
-                                      size, &request->frame) != 0) {
+  *sent = bytes != NULL && rlc__lane_post(request->lane, request->sent_to != NULL, request->waiter,
+                                          bytes, size, &request->frame) == 0;
+  if (!*sent) {
     rlc__node_leave(request->lane);
     request->lane = NULL;
+  }
+  return 1;
+}
+
+/* Sends the command, if there is a connection for it. Returns whether it is under way. */
+static int send_it(rlc__request *request) {
+  int sent = 0;
+
+  request->node = request->sent_to != NULL ? request->sent_to
+                  : request->only != NULL  ? request->only
+                                           : rlc__engine_node(request->engine, request->slot);
+  if (request->node == NULL) {
+    rlc__engine_want(request->engine, NULL);
+    return 0;
+  }
+  /* A lane may turn out to have been closed while it was idle: then perhaps all have, and only who
+   * finds none open wants another. */
+  for (unsigned i = 0; i <= request->node->n && post(request, &sent) && !sent; ++i) {
+  }
+  if (!sent) {
     return 0;
   }
   request->sent_to = NULL;
@@ -302,7 +316,9 @@ int rlc__client_begin(rlc__client *client, rlc__request *request) {
   if (client->config.topology == RLC__CLUSTER) {
     request->slot = rlc__cluster_slot(request->keys[0].at, request->keys[0].len);
   }
-  (void)send_it(request);
+  if (!send_it(request) && request->waiter != NULL) {
+    rlc__waiter_call(request->waiter); /* that there can be no connection may be known already */
+  }
   return RLC_PENDING;
 }
 
@@ -375,7 +391,7 @@ static int follow(rlc__request *request, rlc__refusal refusal, const redisReply 
     return 0;
   }
   node = rlc__engine_redirect(request->engine, slot, &to, moved);
-  if (node == NULL) {
+  if (node == NULL || (request->only != NULL && node != request->only)) {
     return 0;
   }
   if (moved) {
@@ -406,7 +422,9 @@ static int take_refusal(rlc__request *request, rlc__refusal refusal, const redis
     if (follow(request, refusal, reply)) {
       return 1;
     }
-    hint = " (of a cluster one of its own servers is asked, by a URL that begins with "
+    hint = request->only != NULL
+               ? " (what another server has charged it may not know of)"
+               : " (of a cluster one of its own servers is asked, by a URL that begins with "
            "redis+cluster://)";
     break;
   case RLC__READONLY:

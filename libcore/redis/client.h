@@ -58,6 +58,7 @@ typedef struct rlc__request {
   size_t n_args;
   int64_t deadline_us;
   rlc__waiter *waiter;       /* who polls; NULL: who waits */
+  struct rlc__node *only;    /* `node` of an earlier request: no other server runs it; NULL: any */
 
   /* Once done. */
   int error;                 /* 0 or an rlc__error */

@@ -124,7 +124,7 @@ static int check_named(rlc__engine *e, rlc__node *node, const rlc__endpoint *end
 /* One attempt to connect to |node|: the connection is in |e->dialed| afterwards. */
 static int dial(rlc__engine *e, rlc__node *node, char why[RLC_MESSAGE_SIZE]) {
   rlc__login login = rlc__dialer_login(e, 0);
-  rlc__endpoint endpoint = rlc__node_where(node);
+  rlc__endpoint endpoint = rlc__node_follow(node);
   int64_t deadline = rlc__clock_monotonic_us() + e->connect_us;
   int rv = rlc__node_dial(&endpoint, &node->addresses, &node->look_again, &login, deadline,
                           &e->stop, &e->dialed, why);
@@ -151,6 +151,25 @@ static int dial(rlc__engine *e, rlc__node *node, char why[RLC_MESSAGE_SIZE]) {
   return rv;
 }
 
+/* A server that takes connections and ends them, each command's anew: news of it would have decisions and
+ * dialing drive each other without end. Returns when to dial again: at once, but for a second in which
+ * that was much more often than lanes need. */
+static int64_t next_dial(rlc__node *node) {
+  int64_t now = rlc__clock_monotonic_us();
+  unsigned free_dials = 2 * node->n + 8;
+  unsigned over;
+
+  if (now - node->counted_us > 1000000) {
+    node->counted_us = now;
+    node->dials = 0;
+  }
+  if (++node->dials <= free_dials) {
+    return 0;
+  }
+  over = node->dials - free_dials - 1;
+  return now + (RLC__FIRST_PAUSE_US << (over < 6 ? over : 6));
+}
+
 /* Gives the dialed connection to a closed lane of |node|. */
 static void install(rlc__engine *e, rlc__node *node) {
   rlc__connection *c = atomic_exchange(&e->dialed, NULL); /* a lane's, in a moment */
@@ -159,7 +178,7 @@ static void install(rlc__engine *e, rlc__node *node) {
   char name[RLC__ENDPOINT_TEXT];
   unsigned i = 0;
 
-  node->next_try_us = 0;
+  node->next_try_us = next_dial(node);
   if (rlc__node_open_lanes(node) == 0) {
     atomic_fetch_add(&e->news, 1);
   }
@@ -169,7 +188,9 @@ static void install(rlc__engine *e, rlc__node *node) {
   if (i == node->n) { /* closed lanes whose users have yet to leave */
     e->dialed = c;
     rlc__dialer_hang_up(&e->dialed);
-    node->next_try_us = rlc__clock_monotonic_us() + 1000;
+    if (node->next_try_us == 0) {
+      node->next_try_us = rlc__clock_monotonic_us() + 1000;
+    }
   }
   if (failures > 0) {
     rlc__log_write(e->log, RLC_LOG_WARNING, "RLC0306", "connected again to redis at %s",
@@ -184,7 +205,7 @@ static void note_failure(rlc__engine *e, rlc__node *node, int error, const char 
   rlc__endpoint endpoint = rlc__node_where(node);
   char name[RLC__ENDPOINT_TEXT];
 
-  if (error == LED_AWAY || atomic_load(&e->stop)) {
+  if (error == LED_AWAY || rlc__engine_is_ending(e)) {
     return; /* it is not, or may not be, its fault */
   }
   pthread_mutex_lock(&node->mutex);
@@ -223,8 +244,11 @@ static int is_wanted(rlc__node *node, int64_t now) {
       (open < want && open < node->n && now - atomic_load(&node->asked_us) <= RLC__WANTED_US)) {
     return 1;
   }
-  if (want != 0) {
-    atomic_compare_exchange_strong(&node->want, &want, 0);
+  if (want != 0 && atomic_compare_exchange_strong(&node->want, &want, 0) &&
+      rlc__node_open_lanes(node) < open) {
+    /* A lane was lost meanwhile, and whoever wanted another may have seen the wish still standing. */
+    atomic_store(&node->want, want);
+    return now - atomic_load(&node->asked_us) <= RLC__WANTED_US;
   }
   return 0;
 }
@@ -259,7 +283,7 @@ static void connect_one(rlc__engine *e, rlc__node *node) {
     rlc__dialer_hang_up(&e->dialed);
   } else {
     if (doubted) {
-      rlc__node_cut(node, 0, "the server is no master any more");
+      rlc__node_cut(node, 0, 0, "the server is no master any more");
     }
     install(e, node);
   }
@@ -276,6 +300,9 @@ int64_t rlc__dialer_serve(rlc__engine *e) {
 
     if (!is_wanted(node, now)) {
       continue;
+    }
+    if (atomic_load(&node->moved)) {
+      (void)rlc__node_follow(node);
     }
     if (now < node->next_try_us) {
       next = node->next_try_us < next ? node->next_try_us : next;
@@ -314,18 +341,20 @@ void rlc__dialer_want(rlc__node *node) {
 }
 
 /* One that does not answer loses its old connections as well: if they served, nobody would have
- * probed. It is dialed again, and another master looked for, while a breaker waits. */
+ * probed. Those that have served since are left alone: another has found the way back meanwhile. It
+ * is dialed again, and another master looked for, while a breaker waits. */
 static int probe_one(rlc__engine *e, rlc__node *node) {
+  int64_t asked_us = atomic_load(&e->probe_asked_us);
   char why[RLC_MESSAGE_SIZE];
   int rv = dial(e, node, why);
 
   if (rv != 0) {
-    rlc__node_cut(node, rv == RLC__ERR_REFUSED, why);
+    rlc__node_cut(node, rv == RLC__ERR_REFUSED, asked_us, why);
     note_failure(e, node, rv, why);
     rlc__dialer_want(node);
     return 0;
   }
-  rlc__node_cut(node, 1, "the server is silent: its connection was given up");
+  rlc__node_cut(node, 1, asked_us, "the server is silent: its connection was given up");
   install(e, node);
   return 1;
 }

@@ -150,7 +150,7 @@ static int ask_nodes(rlc__engine *e, char why[RLC_MESSAGE_SIZE]) {
   for (int connected = 1; connected >= 0; --connected) {
     for (unsigned i = 0; i < n && rv != 0 && !atomic_load(&e->stop); ++i) {
       rlc__node *node = atomic_load(&e->node[(first + i) % n]);
-      rlc__endpoint endpoint = rlc__node_where(node);
+      rlc__endpoint endpoint = rlc__node_follow(node);
 
       if (atomic_load(&node->failures) == 0 &&
           connected == (rlc__node_open_lanes(node) > 0)) {
@@ -186,7 +186,7 @@ static int ask_seeds(rlc__engine *e, char why[RLC_MESSAGE_SIZE]) {
     if (rv == 0 && seed->failed) {
       rlc__log_write(e->log, RLC_LOG_INFO, "RLC0308", "%s at %s answers again", kind_of_seed(e),
                      name);
-    } else if (rv != 0 && !atomic_load(&e->stop)) {
+    } else if (rv != 0 && !rlc__engine_is_ending(e)) {
       rlc__log_write(e->log, seed->failed ? RLC_LOG_DEBUG : RLC_LOG_WARNING, "RLC0305", "%s", why);
     }
     seed->failed = rv != 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +10,16 @@
 #include "base/error.h"
 #include "base/futex.h"
 #include "redis/engine_parts.h"
+#include "redis/gate.h"
 
 #define DOUBT_US INT64_C(100000) /* between two looks at a server that says it is no master */
 #define KICK_US INT64_C(1000000)  /* how often the helper is told that it is still wanted */
 
 enum { PROBE_NONE, PROBE_WANTED, PROBE_PASSED, PROBE_FAILED };
+
+int rlc__engine_is_ending(const rlc__engine *e) {
+  return atomic_load(&e->stop) || rlc__gate_is_closed();
+}
 
 void rlc__engine_changed(rlc__engine *e) {
   atomic_fetch_add(&e->changes, 1);
@@ -111,7 +117,7 @@ static int64_t work(rlc__engine *e) {
 static void *run(void *user) {
   rlc__engine *e = user;
 
-  while (!atomic_load(&e->stop)) {
+  while (!rlc__engine_is_ending(e)) {
     int64_t next = work(e);
     struct timespec until = {(time_t)(next / 1000000), (long)(next % 1000000 * 1000)};
 
@@ -125,6 +131,18 @@ static void *run(void *user) {
   return NULL;
 }
 
+/* A look-up that nobody waits for any more outlives the client (lookup.c), and so may outlive what a
+ * program that closes the library (dlclose) takes for its end. Not in the look-up's own thread, which
+ * that might outrun; nor for a client that never connects, as in a parent of httpd. */
+static void keep_library(void) {
+  static const char here;
+  Dl_info library;
+
+  if (dladdr(&here, &library) != 0 && library.dli_fname != NULL) {
+    (void)dlopen(library.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  }
+}
+
 /* Wakes the helper, or starts it. */
 static void kick(rlc__engine *e) {
   sigset_t all;
@@ -134,6 +152,7 @@ static void kick(rlc__engine *e) {
   pthread_mutex_lock(&e->mutex);
   e->kicked = 1;
   if (!e->started) {
+    keep_library();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     e->started = pthread_create(&e->thread, NULL, run, e) == 0;
@@ -222,6 +241,7 @@ int rlc__engine_probe(rlc__engine *engine) {
   int state = atomic_load(&engine->probe);
 
   if (state == PROBE_NONE) {
+    atomic_store(&engine->probe_asked_us, rlc__clock_monotonic_us());
     if (atomic_compare_exchange_strong(&engine->probe, &state, PROBE_WANTED)) {
       kick(engine);
     }

@@ -47,6 +47,7 @@ struct rlc__engine {
   _Atomic uint32_t changes;
   _Atomic uint32_t news;
   _Atomic int probe;
+  _Atomic int64_t probe_asked_us; /* when one was wanted last */
   _Atomic int64_t asked_us;
   _Atomic int64_t doubted_us;
   _Atomic unsigned n;
@@ -74,6 +75,8 @@ static inline int rlc__engine_is_single(const rlc__engine *e) {
   return e->config->topology == RLC__SINGLE;
 }
 
+/* Whether the client is deleted, or the process ends: what fails by then is nobody's fault. */
+int rlc__engine_is_ending(const rlc__engine *e);
 /* Tells who waits that something is new. */
 void rlc__engine_changed(rlc__engine *e);
 /* Raises the doubt. Returns whether it was less. */

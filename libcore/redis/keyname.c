@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "redis/keyname.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -10,12 +11,29 @@
 
 struct rlc__keyname {
   rlc_memory memory;
-  EVP_MD *sha256;    /* fetched once: a look-up by name costs more than the hash */
+  const EVP_MD *sha256; /* fetched once: a look-up by name costs more than the hash */
   EVP_MD_CTX *inner; /* has taken secret ^ ipad (RFC 2104); NULL without a secret */
   EVP_MD_CTX *outer; /* has taken secret ^ opad */
   size_t prefix_len;
   char prefix[RLC__KEYNAME_PREFIX];
 };
+
+/* OpenSSL 1.1.1 has one for ever, and nothing to fetch. */
+static const EVP_MD *new_sha256(void) {
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+  return EVP_MD_fetch(NULL, "SHA256", NULL);
+#else
+  return EVP_sha256();
+#endif
+}
+
+static void del_sha256(const EVP_MD *sha256) {
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+  EVP_MD_free((EVP_MD *)(uintptr_t)sha256);
+#else
+  (void)sha256;
+#endif
+}
 
 /* Returns a context that has taken |block| with each byte ^ |pad|, or NULL. */
 static EVP_MD_CTX *padded(const EVP_MD *sha256, const unsigned char *block, unsigned char pad) {
@@ -68,7 +86,7 @@ int rlc__keyname_new(rlc__keyname **out, const char *prefix, const void *secret,
   names->memory = *memory;
   names->prefix_len = strlen(prefix);
   memcpy(names->prefix, prefix, names->prefix_len);
-  names->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+  names->sha256 = new_sha256();
   if (names->sha256 == NULL) {
     rv = RLC_ERR_NOMEM;
   } else if (secret != NULL) {
@@ -90,7 +108,7 @@ void rlc__keyname_del(rlc__keyname *names) {
   }
   EVP_MD_CTX_free(names->inner); /* OpenSSL overwrites what it frees here */
   EVP_MD_CTX_free(names->outer);
-  EVP_MD_free(names->sha256);
+  del_sha256(names->sha256);
   memory = names->memory;
   rlc__free(&memory, names);
 }

@@ -75,11 +75,8 @@ int rlc__frame_finish(rlc__frame *frame, const rlc__waiter *own) {
 }
 
 static void append(rlc__lane *lane, rlc__frame *frame) {
-  if (lane->first == NULL) {
-    lane->first = frame;
-  } else {
-    lane->last->next = frame;
-  }
+  frame->previous = lane->last;
+  *(lane->last != NULL ? &lane->last->next : &lane->first) = frame;
   lane->last = frame;
   if (lane->unsent == NULL) {
     lane->unsent = frame;
@@ -144,9 +141,9 @@ void rlc__lane_lose(rlc__lane *lane, int error, const char *why) {
   rlc__lane_close_if_left(lane);
 }
 
-void rlc__lane_cut(rlc__lane *lane, int silent_only, const char *why) {
+void rlc__lane_cut(rlc__lane *lane, int silent_only, int64_t since_us, const char *why) {
   pthread_mutex_lock(&lane->mutex);
-  if (!silent_only || lane->under_way > 0) {
+  if ((!silent_only || lane->under_way > 0) && (since_us == 0 || lane->progress_us < since_us)) {
     rlc__lane_lose(lane, RLC__ERR_UNAVAILABLE, why);
   }
   pthread_mutex_unlock(&lane->mutex);
@@ -162,7 +159,7 @@ static void free_list(rlc__frame *frame) {
 }
 
 void rlc__lane_destroy(rlc__lane *lane) {
-  rlc__lane_cut(lane, 0, "the client was ended");
+  rlc__lane_cut(lane, 0, 0, "the client was ended");
   free_list(lane->spare);
   free_list(atomic_load(&lane->returned));
   pthread_mutex_destroy(&lane->mutex);
@@ -191,41 +188,45 @@ int rlc__lane_install(rlc__lane *lane, rlc__connection *c) {
 
 /* --- writing ------------------------------------------------------------------------------- */
 
-/* Frees commands at the front of what was not sent that nobody waits for any more. */
-static void drop_abandoned(rlc__lane *lane) {
-  rlc__frame **at = &lane->first;
-  rlc__frame *previous = NULL;
+/* Frees a command that nobody waits for any more and nothing was written of. No thread is writing. */
+static void drop(rlc__lane *lane, rlc__frame *frame) {
+  *(frame->previous != NULL ? &frame->previous->next : &lane->first) = frame->next;
+  *(frame->next != NULL ? &frame->next->previous : &lane->last) = frame->previous;
+  if (lane->unsent == frame) {
+    lane->unsent = frame->next;
+  }
+  --lane->gathered;
+  rlc__frame_free(lane, frame);
+}
 
-  if (lane->writing) {
-    return;
-  }
-  while (*at != NULL && *at != lane->unsent) {
-    previous = *at;
-    at = &previous->next;
-  }
-  while (*at != NULL) {
-    rlc__frame *frame = *at;
-
-    if (frame->nobody && !frame->needed && frame->sent == 0) {
-      *at = frame->next;
-      if (lane->unsent == frame) {
-        lane->unsent = frame->next;
-      }
-      --lane->gathered;
-      rlc__frame_free(lane, frame);
-    } else {
-      previous = frame;
-      at = &frame->next;
-    }
-  }
-  lane->last = previous;
+static int is_to_drop(const rlc__frame *frame) {
+  return frame->nobody && !frame->needed && frame->sent == 0;
 }
 
 void rlc__lane_abandon(rlc__lane *lane, rlc__frame *frame) {
   frame->nobody = 1;
   frame->waiting = 0;
   frame->waiter = NULL;
-  drop_abandoned(lane);
+  if (!lane->writing && is_to_drop(frame)) { /* else who writes next drops it */
+    drop(lane, frame);
+  }
+}
+
+/* Lays out what is written next, without what nobody waits for. Returns how many parts. */
+static int lay_out(rlc__lane *lane, struct iovec part[RLC__LANE_BATCH]) {
+  rlc__frame *next;
+  int parts = 0;
+
+  for (rlc__frame *f = lane->unsent; f != NULL && parts < RLC__LANE_BATCH; f = next) {
+    next = f->next;
+    if (is_to_drop(f)) {
+      drop(lane, f);
+    } else {
+      part[parts].iov_base = f->bytes + f->sent;
+      part[parts++].iov_len = f->len - f->sent;
+    }
+  }
+  return parts;
 }
 
 /* Counts |n| bytes as written. */
@@ -254,13 +255,12 @@ void rlc__lane_flush(rlc__lane *lane) {
   while (atomic_load(&lane->is_open) && !lane->ending && !lane->writing && lane->unsent != NULL &&
          (lane->unsent->sent > 0 || lane->gathered >= lane->under_way)) {
     struct iovec part[RLC__LANE_BATCH];
-    int parts = 0;
+    int parts = lay_out(lane, part);
     ssize_t n;
     int error;
 
-    for (rlc__frame *f = lane->unsent; f != NULL && parts < RLC__LANE_BATCH; f = f->next) {
-      part[parts].iov_base = f->bytes + f->sent;
-      part[parts++].iov_len = f->len - f->sent;
+    if (parts == 0) {
+      return;
     }
     if (lane->under_way == 0) {
       lane->progress_us = rlc__clock_monotonic_us();
@@ -297,11 +297,10 @@ static int is_stale(const rlc__lane *lane) {
          rlc__socket_wait(lane->connection->stream.fd, POLLIN, 0) == 0;
 }
 
-/* Sees to it that |waiter| hears of what comes. */
-static void watch(rlc__lane *lane, rlc__waiter *waiter) {
-  if (lane->watched_by != waiter->id) {
+void rlc__lane_watch(rlc__lane *lane, rlc__waiter *waiter) {
+  if (lane->watched_by != waiter->watching) {
     rlc__waiter_watch(waiter, lane->connection->stream.fd);
-    lane->watched_by = waiter->id;
+    lane->watched_by = waiter->watching;
   }
   if (lane->full) {
     rlc__waiter_alarm(waiter, rlc__clock_monotonic_us() + RLC__LANE_FULL_US);
@@ -340,7 +339,7 @@ int rlc__lane_post(rlc__lane *lane, int asking, rlc__waiter *waiter, char *bytes
     append(lane, frame);
     rlc__lane_flush(lane);
     if (waiter != NULL && lane->connection != NULL) {
-      watch(lane, waiter);
+      rlc__lane_watch(lane, waiter);
     }
     *out = frame;
   } else {

@@ -43,7 +43,7 @@ typedef struct rlc__lane {
   int full;           /* the kernel takes no more for now */
   int64_t progress_us;  /* when bytes came last, or the first command after a pause was sent */
   _Atomic uint64_t pumped; /* the waiter's round in which the lane was pumped last */
-  uint64_t watched_by;  /* the waiter that watches the connection, of several the last */
+  uint64_t watched_by;  /* the waiter that watches the connection, of several the last: its `watching` */
   int64_t patience_us;  /* a server that is silent for longer is given up */
   _Atomic uint64_t *late;
   _Atomic uint64_t *lost;
@@ -61,8 +61,9 @@ void rlc__lane_forget(rlc__lane *lane);
  * nothing, where the lane is open or its last users have not left yet. */
 int rlc__lane_install(rlc__lane *lane, rlc__connection *c);
 /* Ends the connection: whoever waits on it gets RLC__ERR_UNAVAILABLE and |why|. With |silent_only| only
- * where commands are waiting for an answer. */
-void rlc__lane_cut(rlc__lane *lane, int silent_only, const char *why);
+ * where commands are waiting for an answer; and unless |since_us| is 0 only where nothing has come since
+ * then, nor a first command been sent. */
+void rlc__lane_cut(rlc__lane *lane, int silent_only, int64_t since_us, const char *why);
 
 /* Posts a command in the Redis protocol, which is taken over also on failure (redisFreeSdsCommand), after
  * ASKING where that is set. |waiter| is called when there is something for `poll` or `pump`; NULL for

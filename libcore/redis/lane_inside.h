@@ -19,6 +19,7 @@ enum { RLC__FRAME_PENDING, RLC__FRAME_TO_READ, RLC__FRAME_DONE };
 
 struct rlc__frame {
   rlc__frame *next;
+  rlc__frame *previous; /* in the lane's list */
   char *bytes;
   size_t len;
   size_t sent;
@@ -41,6 +42,8 @@ void rlc__frame_free(rlc__lane *lane, rlc__frame *frame);
  * it is the caller's. */
 int rlc__frame_finish(rlc__frame *frame, const rlc__waiter *own);
 
+/* Sees to it that |waiter| hears of what comes. */
+void rlc__lane_watch(rlc__lane *lane, rlc__waiter *waiter);
 /* Writes what has gathered, if that is due. Lets go of the lock meanwhile. */
 void rlc__lane_flush(rlc__lane *lane);
 /* Lets the thread that is writing take the lock. */

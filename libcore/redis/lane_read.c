@@ -51,9 +51,7 @@ static void hand_out(rlc__lane *lane, redisReply *reply, const rlc__frame *own,
   rlc__frame *frame = lane->first;
 
   lane->first = frame->next;
-  if (lane->first == NULL) {
-    lane->last = NULL;
-  }
+  *(lane->first != NULL ? &lane->first->previous : &lane->last) = NULL;
   --lane->under_way;
   if (frame->nobody) {
     if (!frame->needed) {
@@ -263,6 +261,10 @@ void rlc__lane_pump(rlc__lane *lane, rlc__waiter *waiter) {
   pthread_mutex_lock(&lane->mutex);
   if (lane->full && atomic_load(&lane->is_open)) {
     rlc__lane_flush(lane);
+  }
+  /* Before it is read: what another thread leaves unread is then told of. */
+  if (waiter->calmed && atomic_load(&lane->is_open)) {
+    rlc__lane_watch(lane, waiter);
   }
   if (!lane->reading && atomic_load(&lane->is_open)) {
     batch b = {.n = 0, .error = 0};

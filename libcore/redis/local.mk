@@ -17,6 +17,8 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/engine.c \
 	%D%/engine.h \
 	%D%/engine_parts.h \
+	%D%/gate.c \
+	%D%/gate.h \
 	%D%/keyname.c \
 	%D%/keyname.h \
 	%D%/lane.c \

@@ -57,20 +57,32 @@ rlc__endpoint rlc__node_where(rlc__node *node) {
   return endpoint;
 }
 
-void rlc__node_cut(rlc__node *node, int silent_only, const char *why) {
+void rlc__node_cut(rlc__node *node, int silent_only, int64_t since_us, const char *why) {
   for (unsigned i = 0; i < node->n; ++i) {
-    rlc__lane_cut(&node->lane[i], silent_only, why);
+    rlc__lane_cut(&node->lane[i], silent_only, since_us, why);
   }
+}
+
+rlc__endpoint rlc__node_follow(rlc__node *node) {
+  rlc__endpoint endpoint;
+
+  pthread_mutex_lock(&node->mutex);
+  endpoint = node->endpoint;
+  if (atomic_exchange(&node->moved, 0)) {
+    node->addresses.n = 0;
+    node->next_try_us = 0;
+  }
+  pthread_mutex_unlock(&node->mutex);
+  return endpoint;
 }
 
 void rlc__node_move(rlc__node *node, const rlc__endpoint *endpoint) {
   pthread_mutex_lock(&node->mutex);
   node->endpoint = *endpoint;
+  atomic_store(&node->moved, 1);
   pthread_mutex_unlock(&node->mutex);
-  node->addresses.n = 0;
-  node->next_try_us = 0;
   atomic_store(&node->failures, 0);
-  rlc__node_cut(node, 0, "the master is another server now");
+  rlc__node_cut(node, 0, 0, "the master is another server now");
 }
 
 unsigned rlc__node_open_lanes(const rlc__node *node) {

@@ -17,6 +17,7 @@ typedef struct rlc__node {
   _Atomic unsigned want;     /* how many lanes should be open; 0: nobody asked */
   _Atomic int64_t asked_us;  /* when somebody did */
   _Atomic int doubted;       /* it said that it is no master */
+  _Atomic int moved;         /* since the helper followed last */
   _Atomic int64_t down_us;   /* when it said last that the cluster is down; 0: never */
   unsigned n;
   rlc__lane *lane;
@@ -27,6 +28,8 @@ typedef struct rlc__node {
   rlc__addresses addresses;
   _Atomic int look_again; /* the addresses did not serve */
   int64_t next_try_us;
+  int64_t counted_us; /* since when `dials` counts connections that were made */
+  unsigned dials;
 } rlc__node;
 
 int rlc__node_new(rlc__node **out, const rlc__endpoint *endpoint, unsigned lanes,
@@ -35,10 +38,12 @@ void rlc__node_del(rlc__node *node);
 void rlc__node_forget(rlc__node *node);
 
 rlc__endpoint rlc__node_where(rlc__node *node);
-/* Leads the node elsewhere. */
+/* For the helper: the same, and what it knew of another place is forgotten. */
+rlc__endpoint rlc__node_follow(rlc__node *node);
+/* Leads the node elsewhere. From any thread. */
 void rlc__node_move(rlc__node *node, const rlc__endpoint *endpoint);
 /* Ends its lanes: see rlc__lane_cut. */
-void rlc__node_cut(rlc__node *node, int silent_only, const char *why);
+void rlc__node_cut(rlc__node *node, int silent_only, int64_t since_us, const char *why);
 
 /* Returns an open lane for a caller, or NULL: one that nobody uses, else the least used, of as many lanes
  * as there are callers for. The caller gives it back with `leave`. |*more| is set where another lane would

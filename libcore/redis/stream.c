@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "redis/gate.h"
 #include "redis/socket.h"
 
 void rlc__stream_init(rlc__stream *s) {
@@ -23,7 +24,10 @@ void rlc__stream_close(rlc__stream *s) {
   int fd = s->fd;
 
   s->fd = -1; /* first: a process forked just now must not close a number that is used again */
-  SSL_free(s->ssl);
+  if (s->ssl != NULL && rlc__gate_enter() == 0) {
+    SSL_free(s->ssl);
+    rlc__gate_leave();
+  }
   s->ssl = NULL;
   if (s->wire != NULL) {
     rlc__wipe(s->wire, sizeof *s->wire); /* it may hold the password */
@@ -46,6 +50,23 @@ void rlc__stream_forget(rlc__stream *s) {
 }
 
 /* --- reading and writing ------------------------------------------------------------------- */
+
+/* To a call on |s->ssl|. While the process ends, nothing is read or written any more: -1 with
+ * EAGAIN, after a pause, since poll may say otherwise. */
+static int enter(rlc__stream *s) {
+  if (rlc__gate_enter() != 0) {
+    usleep(1000);
+    errno = EAGAIN;
+    return -1;
+  }
+  pthread_mutex_lock(&s->lock);
+  return 0;
+}
+
+static void leave(rlc__stream *s) {
+  pthread_mutex_unlock(&s->lock);
+  rlc__gate_leave();
+}
 
 /* Turns what OpenSSL answered into read(2)'s answers. */
 static ssize_t translate(const rlc__stream *s, int rv) {
@@ -81,7 +102,9 @@ ssize_t rlc__stream_read(rlc__stream *s, void *buf, size_t size) {
     } while (n < 0 && errno == EINTR);
     return n;
   }
-  pthread_mutex_lock(&s->lock);
+  if (enter(s) != 0) {
+    return -1;
+  }
   if (!s->owed) { /* else the answer to a command could come before it is told as written */
     (void)rlc__tls_drain(s->wire); /* if that fails, so does reading */
   }
@@ -89,7 +112,7 @@ ssize_t rlc__stream_read(rlc__stream *s, void *buf, size_t size) {
   errno = 0;
   n = SSL_read(s->ssl, buf, size > INT32_MAX ? INT32_MAX : (int)size);
   n = n > 0 ? n : translate(s, (int)n);
-  pthread_mutex_unlock(&s->lock);
+  leave(s);
   return n;
 }
 
@@ -117,7 +140,9 @@ static size_t gather(char record[RLC__TLS_RECORD], const struct iovec *parts, in
 static ssize_t write_tls(rlc__stream *s, const struct iovec *parts, int n) {
   ssize_t sent = -1;
 
-  pthread_mutex_lock(&s->lock);
+  if (enter(s) != 0) {
+    return -1;
+  }
   if (rlc__tls_drain(s->wire) != 0) {
     /* errno is set */
   } else if (s->owed) {
@@ -143,7 +168,7 @@ static ssize_t write_tls(rlc__stream *s, const struct iovec *parts, int n) {
       }
     }
   }
-  pthread_mutex_unlock(&s->lock);
+  leave(s);
   return sent;
 }
 
@@ -166,16 +191,15 @@ ssize_t rlc__stream_write(rlc__stream *s, const struct iovec *parts, int n) {
 int rlc__stream_has_pending(rlc__stream *s) {
   int pending = 0;
 
-  if (s->ssl != NULL) {
-    pthread_mutex_lock(&s->lock);
+  if (s->ssl != NULL && enter(s) == 0) {
     pending = SSL_pending(s->ssl) > 0;
-    pthread_mutex_unlock(&s->lock);
+    leave(s);
   }
   return pending;
 }
 
 const char *rlc__stream_reason(int error, char *buf, size_t size) {
-  if (error == EPROTO && ERR_peek_error() != 0) {
+  if (error == EPROTO && !rlc__gate_is_closed() && ERR_peek_error() != 0) {
     rlc__tls_reason(buf, size);
   } else {
     (void)rlc__fail(0, buf, size, "%s", strerror(error));
@@ -187,17 +211,21 @@ const char *rlc__stream_reason(int error, char *buf, size_t size) {
 
 static int shake_hands(rlc__stream *s, int64_t deadline_us, char *why, size_t why_size) {
   for (;;) {
-    int rv;
+    int rv, waits;
 
+    if (enter(s) != 0) {
+      return rlc__fail(RLC__ERR_TIMEOUT, why, why_size, "the process ends");
+    }
     ERR_clear_error();
     errno = 0;
     rv = SSL_connect(s->ssl);
-    if (rv == 1) {
-      return 0;
-    }
-    if (SSL_get_error(s->ssl, rv) != SSL_ERROR_WANT_READ) {
+    waits = rv != 1 && SSL_get_error(s->ssl, rv) == SSL_ERROR_WANT_READ;
+    if (rv != 1 && !waits) {
       rlc__tls_explain(s->ssl, rv, why, why_size);
-      return RLC__ERR_UNAVAILABLE;
+    }
+    leave(s);
+    if (!waits) {
+      return rv == 1 ? 0 : RLC__ERR_UNAVAILABLE;
     }
     if (rlc__socket_is_past(deadline_us) ||
         rlc__socket_wait(s->fd, rlc__tls_drain(s->wire) == 0 ? POLLIN : POLLIN | POLLOUT,
@@ -223,9 +251,10 @@ int rlc__stream_open(rlc__stream *s, const rlc__address *address, const rlc__tls
   }
   if (tls != NULL) {
     s->wire = calloc(1, sizeof *s->wire);
-    if (s->wire != NULL) {
+    if (s->wire != NULL && rlc__gate_enter() == 0) {
       s->wire->fd = s->fd;
       s->ssl = rlc__tls_session(tls, s->wire, host);
+      rlc__gate_leave();
     }
     rv = s->ssl != NULL ? shake_hands(s, deadline_us, why, why_size)
                         : rlc__fail(RLC__ERR_UNAVAILABLE, why, why_size, "out of memory");

@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "redis/gate.h"
 
 struct rlc__tls {
   rlc_memory memory;
@@ -71,6 +73,22 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
   (void)number;
   (void)pointer;
   return command == BIO_CTRL_FLUSH;
+}
+
+/* OpenSSL has few numbers to give: all limiters of a process share one. */
+static int socket_type(void) {
+  static _Atomic int shared;
+  int type = atomic_load(&shared);
+
+  if (type == 0) {
+    int none = 0;
+
+    type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK;
+    if (!atomic_compare_exchange_strong(&shared, &none, type)) {
+      type = none;
+    }
+  }
+  return type;
 }
 
 /* --- settings ------------------------------------------------------------------------------ */
@@ -154,11 +172,12 @@ int rlc__tls_new(rlc__tls **out, const rlc__tls_config *config, const rlc_memory
   }
   tls->memory = *memory;
   tls->context = SSL_CTX_new(TLS_client_method());
-  tls->socket = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "rlcore socket");
+  tls->socket = BIO_meth_new(socket_type(), "rlcore socket");
   if (config->sni != NULL) {
     tls->sni = rlc__strndup(memory, config->sni, strlen(config->sni));
   }
-  if (tls->context != NULL && tls->socket != NULL && (config->sni == NULL || tls->sni != NULL) &&
+  if (tls->context != NULL && tls->socket != NULL && rlc__gate_make() == 0 &&
+      (config->sni == NULL || tls->sni != NULL) &&
       SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) == 1 &&
       BIO_meth_set_write(tls->socket, bio_write) == 1 &&
       BIO_meth_set_read(tls->socket, bio_read) == 1 &&
@@ -184,8 +203,10 @@ void rlc__tls_del(rlc__tls *tls) {
   if (tls == NULL) {
     return;
   }
-  SSL_CTX_free(tls->context);
-  BIO_meth_free(tls->socket);
+  if (!rlc__gate_is_closed()) {
+    SSL_CTX_free(tls->context);
+    BIO_meth_free(tls->socket);
+  }
   memory = tls->memory;
   rlc__free(&memory, tls->sni);
   rlc__free(&memory, tls);

@@ -13,6 +13,7 @@ void rlc__breaker_init(rlc__breaker *breaker, uint32_t seed) {
   atomic_init(&breaker->opened, 0);
   atomic_init(&breaker->backoff, 0);
   atomic_init(&breaker->probing, 0);
+  atomic_init(&breaker->probing_us, 0);
   atomic_init(&breaker->random, seed | 1u);
 }
 
@@ -41,6 +42,7 @@ static int64_t end_of(rlc__breaker *breaker, unsigned backoff, int64_t now_us) {
 
 rlc__breaker_pass rlc__breaker_ask(rlc__breaker *breaker, int64_t now_us) {
   int64_t until = atomic_load_explicit(&breaker->open_until_us, memory_order_acquire);
+  int64_t since;
   int prober;
   int self;
 
@@ -53,7 +55,16 @@ rlc__breaker_pass rlc__breaker_ask(rlc__breaker *breaker, int64_t now_us) {
   /* Another process's id: a thread of the parent was probing at the fork, and reports to its own. */
   self = (int)getpid();
   prober = atomic_load(&breaker->probing);
-  if (prober == self || !atomic_compare_exchange_strong(&breaker->probing, &prober, self)) {
+  since = atomic_load(&breaker->probing_us);
+  if (prober == self && now_us - since < RLC__BREAKER_PROBE_US) {
+    return RLC__BREAKER_STOP;
+  }
+  if (prober != self) {
+    if (!atomic_compare_exchange_strong(&breaker->probing, &prober, self)) {
+      return RLC__BREAKER_STOP;
+    }
+    atomic_store(&breaker->probing_us, now_us);
+  } else if (!atomic_compare_exchange_strong(&breaker->probing_us, &since, now_us)) {
     return RLC__BREAKER_STOP;
   }
   return RLC__BREAKER_PROBE;

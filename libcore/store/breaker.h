@@ -17,6 +17,9 @@
 #define RLC__BREAKER_WINDOW_US INT64_C(1000000)
 #define RLC__BREAKER_FIRST_US INT64_C(100000)
 #define RLC__BREAKER_LONGEST_US INT64_C(2000000)
+/* A prober that has not told for so long is let be: an event loop may never have asked its queue. No
+ * timeout is longer. */
+#define RLC__BREAKER_PROBE_US INT64_C(60000000)
 
 typedef struct rlc__breaker {
   _Atomic int64_t open_until_us; /* 0: closed */
@@ -28,6 +31,7 @@ typedef struct rlc__breaker {
   _Atomic unsigned opened;       /* how often */
   _Atomic unsigned backoff;      /* failed probes in a row */
   _Atomic int probing;           /* the process whose thread probes, or 0 */
+  _Atomic int64_t probing_us;    /* since when */
   _Atomic uint32_t random;
 } rlc__breaker;
 

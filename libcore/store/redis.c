@@ -164,8 +164,10 @@ static void group(work *w, const rlc__bytes *key) {
 
 /* --- commands ------------------------------------------------------------------------------ */
 
-/* Starts the command of part |i|; |script| NULL: a DEL. Something must `end` the request. */
-static void begin(const redis_store *s, work *w, size_t i, const rlc__script *script) {
+/* Starts the command of part |i|; |script| NULL: a DEL; |only| as in a request. Something must `end` the
+ * request. */
+static void begin(const redis_store *s, work *w, size_t i, const rlc__script *script,
+                  struct rlc__node *only) {
   part *p = &w->part[i];
   rlc__request *r = &p->request;
 
@@ -182,6 +184,7 @@ static void begin(const redis_store *s, work *w, size_t i, const rlc__script *sc
   }
   r->deadline_us = p->call.deadline_us;
   r->waiter = w->waiter;
+  r->only = only;
   w->under_way |= 1u << i;
   (void)rlc__client_begin(s->client, r);
 }
@@ -208,13 +211,13 @@ static void begin_all(const redis_store *s, work *w) {
     part *p = &w->part[i];
 
     if (p->call.op == RLC__OP_RESET) {
-      begin(s, w, i, NULL);
+      begin(s, w, i, NULL, NULL);
     } else {
       p->arg = w->arg;
       p->tries = 0;
       encode(w, p, about_us);
       w->arg += p->command.arg_len;
-      begin(s, w, i, p->command.script);
+      begin(s, w, i, p->command.script, NULL);
     }
   }
 }
@@ -234,7 +237,7 @@ static void begin_elsewhen(redis_store *s, work *w) {
       ++p->tries;
       rlc__client_end(s->client, &p->request);
       encode(w, p, now_us);
-      begin(s, w, i, p->command.script);
+      begin(s, w, i, p->command.script, NULL);
     }
   }
 }
@@ -302,8 +305,9 @@ static int has_charged(const part *p) {
 
 /* Undoes what some parts of a check have charged where others have not: all or nothing. The script
  * gives back what is certain not to be there already, so one that comes late, or never, costs the
- * client a little and lets nobody pass. The results tell of the state as it was, whatever becomes of
- * it. */
+ * client a little and lets nobody pass. Nor does it go to another server than has charged: a replica
+ * that takes over may never have heard of the charge, and would give back somebody else's. The
+ * results tell of the state as it was, whatever becomes of it. */
 static void begin_take_back(const redis_store *s, work *w) {
   w->taking_back = 1;
   for (size_t i = 0; i < w->n; ++i) {
@@ -311,11 +315,12 @@ static void begin_take_back(const redis_store *s, work *w) {
 
     if (has_charged(p)) {
       int64_t charged_us = rlc__codec_undo(&p->call, p->request.reply);
+      struct rlc__node *charged_by = p->request.node;
 
       rlc__client_end(s->client, &p->request);
       rlc__codec_encode_take_back(&p->call, charged_us, w->arg, &p->command);
       w->arg += p->command.arg_len;
-      begin(s, w, i, p->command.script);
+      begin(s, w, i, p->command.script, charged_by);
     }
   }
 }

@@ -15,6 +15,12 @@ for rlc_flag in $2; do
 done
 ])
 
+# RLC_SYSTEM_HEADERS(VARIABLE): turns -I in VARIABLE into -isystem. /usr/include itself is searched
+# anyway, and would be in the wrong place there.
+AC_DEFUN([RLC_SYSTEM_HEADERS], [
+$1=`echo " $$1 " | sed 's, -I/usr/include , ,g; s, -I, -isystem ,g; s,^ *,,; s, *$,,'`
+])
+
 # Reads --with-sanitizer into RLC_CFLAGS and RLC_LDFLAGS.
 AC_DEFUN([RLC_SANITIZER], [
 AS_CASE([$with_sanitizer],

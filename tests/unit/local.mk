@@ -29,6 +29,7 @@ unit_tests += \
 	%D%/test_sentinel \
 	%D%/test_shm \
 	%D%/test_table \
+	%D%/test_unload \
 	%D%/test_url \
 	%D%/test_url_option \
 	%D%/test_url_server \
@@ -96,6 +97,7 @@ tests_unit_test_client_SOURCES = %D%/test_client.c %D%/fake_server.c %D%/fake_se
 tests_unit_test_lane_SOURCES = %D%/test_lane.c %D%/fake_server.c %D%/fake_server.h
 tests_unit_test_connection_SOURCES = \
 	%D%/test_connection.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_unload_SOURCES = %D%/test_unload.c
 tests_unit_test_url_SOURCES = %D%/test_url.c %D%/failing_memory.h %D%/url_help.h
 tests_unit_test_url_option_SOURCES = %D%/test_url_option.c %D%/url_help.h
 tests_unit_test_url_server_SOURCES = %D%/test_url_server.c %D%/url_help.h

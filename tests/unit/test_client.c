@@ -525,6 +525,46 @@ static void unasked_test(void **state) {
   fake_server_stop(&server);
 }
 
+/* Answers once there are two connections. */
+static void answer_pairs(fake_peer *peer) {
+  while (read_own(peer)) {
+    while (atomic_load(&peer->server->connections) < 2) {
+      usleep(1000);
+    }
+    fake_say(peer, ":1\r\n");
+  }
+}
+
+static void *call_once(void *user) {
+  *(int *)user = run(NULL, "k", LONG_US, NULL, NULL);
+  return NULL;
+}
+
+/* Also where the server has left all of several idle connections, who comes next gets a new one. */
+static void all_left_test(void **state) {
+  rlc__client_stats stats;
+  pthread_t threads[2];
+  int error[2] = {-1, -1};
+
+  (void)state;
+  start(0, answer_pairs, NULL, 2);
+  for (int i = 0; i < 2; ++i) {
+    pthread_create(&threads[i], NULL, call_once, &error[i]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(error[i], 0);
+  }
+  while (rlc__client_get_stats(client, &stats), stats.connects < 2) {
+    usleep(1000);
+  }
+  fake_hang_up(&server.peer[0]);
+  fake_hang_up(&server.peer[1]);
+  usleep(1100000); /* from then on a connection is looked at */
+  assert_int_equal(run(NULL, "k", 2000000, NULL, NULL), 0);
+  stop();
+}
+
 static void ignore(fake_peer *peer) {
   if (read_own(peer)) {
     fake_wait_stop(peer);
@@ -561,6 +601,23 @@ static void refused_test(void **state) {
   rlc__client_del(client);
 }
 
+static void hang_up_on_commands(fake_peer *peer) {
+  (void)read_own(peer);
+}
+
+/* A server that ends the connection at each command is not dialed as fast as it does so. */
+static void ending_test(void **state) {
+  int64_t end = rlc__clock_monotonic_us() + 500000;
+
+  (void)state;
+  start(0, hang_up_on_commands, NULL, 1);
+  while (rlc__clock_monotonic_us() < end && atomic_load(&server.connections) < 40) {
+    assert_int_not_equal(run(NULL, "k", 5000, NULL, NULL), 0);
+  }
+  assert_in_range(atomic_load(&server.connections), 5, 20);
+  stop();
+}
+
 /* The probe tells of a server that answers, and of one that does not. */
 static void probe_test(void **state) {
   int answer = 0;
@@ -577,6 +634,57 @@ static void probe_test(void **state) {
   }
   assert_int_equal(answer, -1);
   rlc__client_del(client);
+}
+
+static _Atomic int may_greet, may_answer;
+
+/* Lets the second connection in when told so, and answers the second command when told so. */
+static void take_time(fake_peer *peer) {
+  for (int commands = 0; read_own(peer);) {
+    int greeting = strcmp(peer->word[0], "CLIENT") == 0;
+
+    while (greeting ? peer->number == 1 && !atomic_load(&may_greet)
+                    : commands == 1 && !atomic_load(&may_answer)) {
+      usleep(1000);
+    }
+    commands += !greeting;
+    fake_say(peer, ":1\r\n");
+  }
+}
+
+/* A probe that comes to its end when decisions are made again leaves theirs alone. */
+static void late_probe_test(void **state) {
+  unsigned commands;
+  pthread_t thread;
+  int error = -1;
+  int answer;
+
+  (void)state;
+  atomic_store(&may_greet, 0);
+  atomic_store(&may_answer, 0);
+  start(0, take_time, NULL, 2);
+  server.greets = 0;
+  assert_int_equal(run(NULL, "k", LONG_US, NULL, NULL), 0);
+  answer = rlc__client_probe(client);
+  while (atomic_load(&server.connections) < 2) {
+    usleep(1000);
+  }
+  usleep(10000);
+  commands = atomic_load(&server.commands);
+  pthread_create(&thread, NULL, call_once, &error);
+  while (atomic_load(&server.commands) == commands) {
+    usleep(1000);
+  }
+  atomic_store(&may_greet, 1);
+  while (answer == 0) {
+    usleep(1000);
+    answer = rlc__client_probe(client);
+  }
+  atomic_store(&may_answer, 1);
+  pthread_join(thread, NULL);
+  assert_int_equal(answer, 1);
+  assert_int_equal(error, 0);
+  stop();
 }
 
 /* --- fork ---------------------------------------------------------------------------------- */
@@ -711,6 +819,9 @@ static void del_in_child_test(void **state) {
   stop();
 }
 
+/* ASan's allocator keeps the lock that another thread held at the fork: there a child hangs in
+ * malloc, whoever calls it. */
+#ifndef __SANITIZE_ADDRESS__
 /* Processes forked in the middle of other threads' calls, with locks held, can decide; and those
  * calls go on. */
 static void fork_mid_call_test(void **state) {
@@ -741,6 +852,7 @@ static void fork_mid_call_test(void **state) {
   assert_in_range(atomic_load(&server.connections), 21, 22);
   stop();
 }
+#endif
 
 /* --- who is master ------------------------------------------------------------------------- */
 
@@ -824,6 +936,47 @@ static void moved_test(void **state) {
   get_42(); /* but for a look at the slots, which the first one knows wrong */
   assert_in_range(atomic_load(&server.commands) - before, 0, 2);
   stop_cluster();
+}
+
+/* Answers the first GET, and redirects the others. */
+static void answer_then_redirect(fake_peer *peer) {
+  for (int commands = 0; read_own(peer);) {
+    if (tell_slots(peer, 1)) {
+      continue;
+    }
+    if (commands++ == 0) {
+      fake_say(peer, ":7\r\n");
+    } else {
+      say_redirect(peer, peer->server->user, slot_of(peer), &other);
+    }
+  }
+}
+
+/* What undoes a command is for the server that ran it: no redirection takes it to another. */
+static void only_test(void **state) {
+  static const char *const words[] = {"MOVED", "ASK"};
+  const rlc__bytes keys[] = {{"k", 1}};
+
+  (void)state;
+  for (int i = 0; i < 2; ++i) {
+    char verbs[256] = "";
+    rlc__request r;
+    struct rlc__node *node = NULL;
+
+    start_cluster(answer_then_redirect, words[i], verbs);
+    for (int undo = 0; undo <= 1; ++undo) {
+      r = (rlc__request){.command = "GET", .keys = keys, .n_keys = 1, .only = node};
+      r.deadline_us = rlc__clock_monotonic_us() + LONG_US;
+      if (rlc__client_begin(client, &r) == RLC_PENDING) {
+        rlc__client_wait(client, &r);
+      }
+      assert_int_equal(r.error, undo ? RLC__ERR_REFUSED : 0);
+      node = r.node;
+      rlc__client_end(client, &r);
+    }
+    assert_string_equal(verbs, "");
+    stop_cluster();
+  }
 }
 
 /* ASK leads there this once, after ASKING. */
@@ -978,7 +1131,9 @@ static void demoted_test(void **state) {
 
   (void)state;
   start(1, demote, NULL, 1);
-  get_42();
+  while (run(NULL, "k", LONG_US, NULL, NULL) == RLC__ERR_UNAVAILABLE) {
+    /* It was asked once more when its connection gave way, and may have run. */
+  }
   get_42();
   rlc__client_get_stats(client, &stats);
   assert_int_equal(stats.lost, 1);
@@ -1034,6 +1189,8 @@ int main(void) {
       cmocka_unit_test(silent_test),    cmocka_unit_test(refused_test),
       cmocka_unit_test(past_test),      cmocka_unit_test(left_test),
       cmocka_unit_test(idle_test),      cmocka_unit_test(unasked_test),
+      cmocka_unit_test(all_left_test),  cmocka_unit_test(ending_test),
+      cmocka_unit_test(late_probe_test), cmocka_unit_test(only_test),
       cmocka_unit_test(probe_test),     cmocka_unit_test(fork_test),
       cmocka_unit_test(moved_test),     cmocka_unit_test(ask_test),
       cmocka_unit_test(other_slot_test), cmocka_unit_test(moved_storm_test),
@@ -1041,7 +1198,10 @@ int main(void) {
       cmocka_unit_test(refused_to_the_end_test), cmocka_unit_test(no_cluster_test),
       cmocka_unit_test(demoted_test),   cmocka_unit_test(still_demoted_test),
       cmocka_unit_test(generations_test), cmocka_unit_test(fork_mid_dial_test),
-      cmocka_unit_test(del_in_child_test), cmocka_unit_test(fork_mid_call_test),
+      cmocka_unit_test(del_in_child_test),
+#ifndef __SANITIZE_ADDRESS__
+      cmocka_unit_test(fork_mid_call_test),
+#endif
       cmocka_unit_test(sentinel_test),
   };
   return cmocka_run_group_tests_name("client", tests, NULL, NULL);

@@ -475,6 +475,21 @@ static void unreadable_key_test(void **state) {
   close_guard(&f);
 }
 
+/* A prober that never tells keeps the others back for a minute, and then one takes its place. */
+static void breaker_lost_probe_test(void **state) {
+  int64_t later = 1000 + RLC__BREAKER_LONGEST_US;
+  rlc__breaker b;
+
+  (void)state;
+  rlc__breaker_init(&b, 7);
+  fail_times(&b, RLC__BREAKER_FAILURES, 1000);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_PROBE);
+  later += RLC__BREAKER_PROBE_US;
+  assert_int_equal(rlc__breaker_ask(&b, later - 1), RLC__BREAKER_STOP);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_PROBE);
+  assert_int_equal(rlc__breaker_ask(&b, later), RLC__BREAKER_STOP);
+}
+
 /* Failed probes wait longer each time, never past the longest, and never all alike. */
 static void breaker_backs_off_test(void **state) {
   rlc__breaker b;
@@ -519,6 +534,7 @@ int main(void) {
       cmocka_unit_test(breaker_probe_test),
       cmocka_unit_test(breaker_after_fork_test),
       cmocka_unit_test(unreadable_key_test),
+      cmocka_unit_test(breaker_lost_probe_test),
       cmocka_unit_test(breaker_backs_off_test),
   };
   return cmocka_run_group_tests_name("guard", tests, NULL, NULL);

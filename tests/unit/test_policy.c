@@ -291,7 +291,7 @@ static void test_errors(void **state) {
       {"1/year anchor=04- algorithm=fixed-window", "column 15: ",
        "found \"04-\""},
       {"1/year anchor=15 algorithm=fixed-window", "column 8: ",
-       "this \"anchor=\" is for a window of \"month\"; leave it out"},
+       "is for a window of \"month\"; leave it out, or write a date as in \"04-06\""},
       {"1/month anchor=04-06 algorithm=fixed-window", "column 9: ",
        "for a window of \"year\""},
       {"1/month anchor=sun algorithm=fixed-window", "column 9: ",

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -250,6 +251,20 @@ static void nobody_test(void **state) {
   assert_int_equal(d.source, RLC_SOURCE_FAIL_CLOSED);
 }
 
+/* Once that is known the loop is woken for it, and not at the deadline. */
+static void nobody_again_test(void **state) {
+  rlc_decision d = RLC_DECISION_INIT;
+  void *user;
+
+  (void)state;
+  open_queue("redis+unix:///nonexistent/socket?timeout=20s&fail=closed", "10/day");
+  for (int i = 0; i < 5; ++i) { /* later ones would wait for one more attempt, each after a longer pause */
+    assert_int_equal(submit("k", NULL, NULL), RLC_PENDING);
+    assert_int_equal(readable(i == 0 ? LONG_MS : 50), 1);
+    assert_int_equal(complete(&user, &d), RLC_DEGRADED);
+  }
+}
+
 static void *wait_for_many(void *user) {
   unsigned *allowed = user;
 
@@ -350,6 +365,108 @@ static void misuse_test(void **state) {
   rlc_queue_del(NULL);
 }
 
+/* How often an event loop that has nothing pending is woken within 200 ms. */
+static unsigned idle_wakes(void) {
+  int64_t end = rlc__clock_monotonic_us() + 200000;
+  unsigned wakes = 0;
+
+  while (rlc__clock_monotonic_us() < end && wakes < 1000) {
+    rlc_decision d = RLC_DECISION_INIT;
+    void *user;
+
+    assert_int_equal(rlc_queue_complete(queue, &user, NULL, &d), RLC_PENDING);
+    wakes += readable(20) == 1;
+  }
+  return wakes;
+}
+
+/* One decision by the store. */
+static void decide_once(void) {
+  rlc_decision d = RLC_DECISION_INIT;
+  void *user;
+
+  do { /* connecting may take longer than the deadline */
+    d = (rlc_decision)RLC_DECISION_INIT;
+    if (submit("k", NULL, &d) == RLC_PENDING) {
+      assert_true(complete(&user, &d) >= 0);
+    }
+  } while (d.source != RLC_SOURCE_STORE);
+}
+
+/* A reply that comes when nobody waits for it any more does not keep the loop awake, and what is asked
+ * after it is answered. */
+static void late_reply_test(void **state) {
+  rlc_decision d = RLC_DECISION_INIT;
+  void *user;
+
+  (void)state;
+  open_redis("timeout=60ms&fail=open&prefix=latereply", "1000/day");
+  for (int i = 0; i < 3; ++i) {
+    decide_once();
+    kill(server.pid, SIGSTOP);
+    assert_int_equal(submit("k", NULL, NULL), RLC_PENDING);
+    assert_int_equal(complete(&user, &d), RLC_DEGRADED);
+    kill(server.pid, SIGCONT);
+    assert_in_range(idle_wakes(), 0, 10);
+  }
+}
+
+/* Nor does a server that hangs up on an idle connection, whether or not a forked process has it as well;
+ * the next decision finds another. */
+static void hang_up_test(void **state) {
+  rlc_decision d = RLC_DECISION_INIT;
+  pid_t child;
+  void *user;
+
+  (void)state;
+  open_redis("timeout=5s&fail=open&prefix=hangup", "1000/day");
+  for (int forked = 0; forked <= 1; ++forked) {
+    decide_once();
+    child = forked ? fork() : -1;
+    if (child == 0) {
+      pause();
+    }
+    redis_server_command(&server, "CLIENT KILL TYPE normal");
+    assert_in_range(idle_wakes(), 0, 10);
+    sleep(1); /* from then on a connection is looked at before it is used */
+    assert_int_equal(submit("k", NULL, NULL), RLC_PENDING);
+    assert_int_equal(readable(1000), 1);
+    assert_int_equal(complete(&user, &d), 0);
+    assert_in_range(idle_wakes(), 0, 10);
+    if (forked) {
+      kill(child, SIGKILL);
+      waitpid(child, NULL, 0);
+    }
+  }
+}
+
+static int64_t own_time_us(void) {
+  struct timespec t;
+
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Ten thousand that a silent server has not answered: to forget one takes no longer the more there are
+ * (else it took fifty times as long as to submit them). */
+static void many_forgotten_test(void **state) {
+  int64_t begun, submitted;
+
+  (void)state;
+  open_redis("timeout=5s&fail=open&prefix=manyforgot", "10/day");
+  decide_once();
+  kill(server.pid, SIGSTOP);
+  begun = own_time_us();
+  for (unsigned i = 0; i < 10 * MANY; ++i) {
+    assert_int_equal(submit("k", NULL, NULL), RLC_PENDING);
+  }
+  submitted = own_time_us();
+  rlc_queue_del(queue);
+  queue = NULL;
+  kill(server.pid, SIGCONT);
+  assert_in_range(own_time_us() - submitted, 0, 5 * (submitted - begun));
+}
+
 static int start_server(void **state) {
   (void)state;
   return redis_server_start(&server);
@@ -369,9 +486,13 @@ int main(void) {
       cmocka_unit_test_teardown(groups_test, close_all),
       cmocka_unit_test_teardown(deadline_test, close_all),
       cmocka_unit_test_teardown(nobody_test, close_all),
+      cmocka_unit_test_teardown(nobody_again_test, close_all),
       cmocka_unit_test_teardown(threads_test, close_all),
       cmocka_unit_test_teardown(forgotten_test, close_all),
       cmocka_unit_test_teardown(forget_test, close_all),
+      cmocka_unit_test_teardown(late_reply_test, close_all),
+      cmocka_unit_test_teardown(hang_up_test, close_all),
+      cmocka_unit_test_teardown(many_forgotten_test, close_all),
       cmocka_unit_test_teardown(misuse_test, close_all),
   };
   return cmocka_run_group_tests_name("queue", tests, start_server, stop_server);

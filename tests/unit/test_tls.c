@@ -787,12 +787,12 @@ static void threads_test(void **state) {
 static rlc__client *client;
 
 /* Asks through the client. Returns the number, or an error. */
-static long long ask_client(const char *word) {
+static long long ask_client_within(const char *word, int64_t time_us) {
   const rlc__bytes keys[] = {{word, strlen(word)}};
   rlc__request r = {.command = "GET",
                     .keys = keys,
                     .n_keys = 1,
-                    .deadline_us = rlc__clock_monotonic_us() + LONG_US};
+                    .deadline_us = rlc__clock_monotonic_us() + time_us};
   long long number;
 
   if (rlc__client_begin(client, &r) == RLC_PENDING) {
@@ -801,6 +801,10 @@ static long long ask_client(const char *word) {
   number = r.error != 0 ? r.error : r.reply->integer;
   rlc__client_end(client, &r);
   return number;
+}
+
+static long long ask_client(const char *word) {
+  return ask_client_within(word, LONG_US);
 }
 
 #ifdef __SANITIZE_THREAD__
@@ -838,6 +842,67 @@ static void fork_test(void **state) {
   }
   assert_int_equal(atomic_load(&server.connections), 2 - FIRST_CHILD);
   rlc__client_del(client);
+  stop();
+}
+
+/* --- the end of a process ------------------------------------------------------------------ */
+
+static int lingers;
+static int lines; /* that the library logs, and nobody is to blame for by then */
+
+/* The first handler, so the last that exit() calls: OpenSSL has been taken down by then. */
+static void linger(void) {
+  if (lingers) {
+    usleep(300000);
+    _exit(lines);
+  }
+}
+
+/* Shakes hands after a while. */
+static void doze(fake_peer *peer) {
+  usleep(100000);
+  echo(peer);
+}
+
+static void count_line(rlc_log_level level, const char *id, const char *line, void *user) {
+  (void)level;
+  (void)id;
+  (void)line;
+  (void)user;
+  ++lines;
+}
+
+static void end_early(rlc__client_config *config) {
+  const rlc__log log = {count_line, NULL};
+
+  config->tls = tls;
+  if (rlc__client_new(&client, config, rlc__memory_or_default(NULL), &log) != 0 ||
+      ask_client_within("1", 30000) != RLC__ERR_TIMEOUT) {
+    _exit(1);
+  }
+  lingers = 1;
+  exit(0);
+}
+
+/* A process may end while its helper shakes hands, as a child of httpd does that has just begun. */
+static void exit_test(void **state) {
+  rlc__client_config config = {
+      .servers = &server.endpoint, .n = 1, .connections = 1, .timeout_us = 25000};
+  int status;
+
+  (void)state;
+  start(doze, "server", NULL);
+  trust("ca.pem", NULL);
+  fflush(NULL);
+  for (int i = 0; i < 4 && !FIRST_CHILD; ++i) {
+    pid_t child = fork();
+
+    if (child == 0) {
+      end_early(&config);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+  }
   stop();
 }
 
@@ -937,11 +1002,14 @@ int main(void) {
       cmocka_unit_test(wrong_way_test),      cmocka_unit_test(no_goodbye_test),
       cmocka_unit_test(stuck_test),          cmocka_unit_test(abandoned_test),
       cmocka_unit_test(threads_test),        cmocka_unit_test(fork_test),
-      cmocka_unit_test(redis_test),
+      cmocka_unit_test(exit_test),           cmocka_unit_test(redis_test),
   };
   struct sigaction act = {.sa_handler = count_pipe};
   int rv;
 
+  if (atexit(linger) != 0) {
+    return 1;
+  }
   sigaction(SIGPIPE, &act, NULL);
   if (tls_files_make(&files) != 0) {
     return 1;

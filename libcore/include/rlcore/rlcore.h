@@ -275,7 +275,7 @@ typedef struct rlc_limiter rlc_limiter;
  *     shm:/path                 memory shared by programs that name the same file
  *     memory:                   this process alone
  *     redis://[user:pw@]host[:port][/db]     a Redis server
- *     redis+unix:///path[?db=n]              the same by its socket
+ *     redis+unix://[user:pw@]/path[?db=n]    the same by its socket
  *     redis+sentinel://[user:pw@]host[:port],host.../name[/db]
  *                               the master that these sentinels know by that name; the user is one
  *                               of the master's
@@ -311,7 +311,8 @@ typedef struct rlc_limiter rlc_limiter;
  */
 RLC_API int rlc_limiter_new(rlc_limiter **out, const char *url, const rlc_options *options,
                             char *why, size_t why_size);
-/* No call may be under way. */
+/* No call may be under way. Of a redis store that was asked, a name may be looked up still, in a thread
+ * that nobody waits for: the library then stays loaded, also where a program closes it (dlclose). */
 RLC_API void rlc_limiter_del(rlc_limiter *limiter);
 
 /* The verbs share their arguments: |limits| of |n| entries (1 to RLC_MAX_LIMITS), |results| of
