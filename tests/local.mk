@@ -49,6 +49,9 @@ endif
 if !WITH_PYTEST
 	@echo "make check: configure found no Python 3 with pytest, or was told --disable-tests: the integration tests did not run"
 endif
+if !WITH_HYPOTHESIS
+	@echo "make check: hypothesis is missing: the test against the oracles did not run"
+endif
 if !WITH_REDIS_SERVER
 	@echo "make check: configure found no redis-server, or was told --disable-tests: the tests that start one did not run"
 endif

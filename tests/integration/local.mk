@@ -26,14 +26,22 @@ integration_tests += \
 	%D%/test_rlctl.py \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py
+if WITH_HYPOTHESIS
+integration_tests += \
+	%D%/test_oracle.py
 endif
+endif
+integration_tests += \
+	%D%/test_sliding_error.py
 
 EXTRA_DIST += \
+	%D%/conform.py \
 	%D%/conftest.py \
 	%D%/fake_redis.py \
 	%D%/httpd_env.py \
 	%D%/pytest.sh \
 	%D%/redis_env.py \
+	%D%/stepper_env.py \
 	%D%/test_answer.py \
 	%D%/test_away.py \
 	%D%/test_cluster.py \
@@ -43,6 +51,7 @@ EXTRA_DIST += \
 	%D%/test_laws.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
+	%D%/test_oracle.py \
 	%D%/test_redirects.py \
 	%D%/test_redis.py \
 	%D%/test_restart.py \
@@ -50,7 +59,9 @@ EXTRA_DIST += \
 	%D%/test_scopes.py \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py \
-	%D%/topology_env.py
+	%D%/test_sliding_error.py \
+	%D%/topology_env.py \
+	%D%/traces.py
 
 # hammer drives a store from many processes as any program would, by the shared library.
 check_PROGRAMS += %D%/hammer
@@ -58,6 +69,20 @@ tests_integration_hammer_SOURCES = %D%/hammer.c %D%/hammer_tally.c %D%/hammer_ta
 	%D%/histogram.h
 tests_integration_hammer_LDADD = libcore/librlcore.la
 tests_integration_hammer_LDFLAGS = $(AM_LDFLAGS) -no-install
+
+# stepper makes the calls that test_oracle.py has the oracles answer too.
+check_PROGRAMS += %D%/stepper
+tests_integration_stepper_SOURCES = %D%/stepper.c
+tests_integration_stepper_LDADD = libcore/librlcore.la
+tests_integration_stepper_LDFLAGS = $(AM_LDFLAGS) -no-install
+
+# make oracle: a million steps, other ones each time; make check takes 100,000, always the same.
+oracle: all %D%/stepper
+	$(AM_V_at)$(RLC_ENV) RLC_ORACLE_STEPS=$${RLC_ORACLE_STEPS:-1000000}; export RLC_ORACLE_STEPS; \
+	RLC_ORACLE_SEED=$${RLC_ORACLE_SEED:-`date +%s`}; export RLC_ORACLE_SEED; \
+	echo "again: make oracle RLC_ORACLE_SEED=$$RLC_ORACLE_SEED"; \
+	$(SHELL) $(srcdir)/%D%/pytest.sh -s $(srcdir)/%D%/test_oracle.py
+.PHONY: oracle
 
 # A preload: -rpath makes libtool build a shared object of what is never installed.
 check_LTLIBRARIES += %D%/skewed_clock.la

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The algorithms of libcore/algorithm/spec.md, a second time, in Python's unbounded integers, and a
-third in exact fractions. Written from the page, not from the C or the Lua."""
+"""The algorithms of libcore/algorithm/spec.md, a second time, in Python's unbounded integers. Written
+from the page, not from the C or the Lua."""
 
 import datetime
-from fractions import Fraction
 from functools import lru_cache
 from math import gcd
 from zoneinfo import ZoneInfo
@@ -24,7 +23,6 @@ class Refused(Exception):
     """The policy has a rate that cannot be counted."""
 
 
-@lru_cache(None)
 def local(zone, second):
     """The local time at a second since 1970, without its offset."""
     return datetime.datetime.fromtimestamp(second, ZoneInfo(zone)).replace(tzinfo=None)
@@ -32,12 +30,15 @@ def local(zone, second):
 
 @lru_cache(None)
 def first_instant(zone, year, month, day):
-    """The first second at which local time has come to that day, looked for minute by minute."""
+    """The first second at which local time has come to that day, looked for minute by minute in
+    the first hour at whose end it has, or in which clocks are changed."""
     midnight = datetime.datetime(year, month, day)
     at = int(midnight.replace(tzinfo=UTC).timestamp()) - 27 * 3600
     at -= at % 60
+    hour = datetime.timedelta(hours=1)
     while local(zone, at) < midnight:
-        at += 60
+        later = local(zone, at + 3600)
+        at += 3600 if later < midnight and later == local(zone, at) + hour else 60
     while local(zone, at - 1) >= midnight:
         at -= 1
     return at
@@ -48,6 +49,7 @@ class Calendar:
 
     def __init__(self, zone, unit, count, anchor):
         self.zone, self.unit, self.count = zone, unit, count
+        self.known = (0, 0)
         self.weekday = WEEKDAYS.index(anchor) if anchor in WEEKDAYS else 0
         self.month, self.day = 1, 1
         if anchor and anchor[0].isdigit():
@@ -72,10 +74,13 @@ class Calendar:
 
     def window(self, second):
         """The last start that has come, and the first that has not."""
+        if self.known[0] <= second < self.known[1]:
+            return self.known
         date = local(self.zone, second).date()
         soon = date + datetime.timedelta(2)
         start = next(one for one in self.starts(soon, -1) if one <= second)
         end = next(one for one in self.starts(date, 1) if one > second)
+        self.known = start, end
         return start, end
 
 
@@ -90,18 +95,27 @@ class Rate:
         self.step = ceil_div(self.window, 2**23)
         self.steps = self.window // self.step
 
+    def length(self, now):
+        """Of the window that is under way."""
+        if self.calendar is None:
+            return self.window
+        start, end = self.calendar.window(now // US)
+        return (end - start) * US
+
     def ticks(self):
         """unit, num and den of the token bucket."""
         g = gcd(self.quota, self.window)
         p, s = self.quota // g, self.window // g
         if p == 1:
+            if self.burst * s >= 2**49:
+                raise Refused
             return s, 1, 1
         den, d = s, 1
         factor = 2
         while den > 2**26:
             while den % factor:
                 factor += 1
-                if factor > 2**26:
+                if factor * factor > den:
                     raise Refused
             den //= factor
             d *= factor
@@ -116,6 +130,7 @@ class Rate:
         return unit, num, den
 
 
+@lru_cache(4096)
 def parse(text):
     """A policy of the canonical grammar: (algorithm, rates)."""
     words = text.split()
@@ -282,56 +297,104 @@ ALGORITHMS = {"token-bucket": TokenBucket, "fixed-window": FixedWindow,
               "sliding-window": SlidingWindow}
 
 
+class Result:
+    """What one limit of a call is told, as rlc_result; retry_us None is never."""
+
+    def __init__(self, allowed, rate_index, limit, remaining, window_us, retry_us, reset_us):
+        self.allowed, self.rate_index, self.limit = allowed, rate_index, limit
+        self.remaining, self.window_us = remaining, window_us
+        self.retry_us, self.reset_us = retry_us, reset_us
+
+
+def longest(told):
+    """What has the longest wait, never before any; the first of equals."""
+    return max(told, key=lambda one: (one.retry_us is NEVER, one.retry_us or 0))
+
+
+def least(told):
+    return min(told, key=lambda one: one.remaining)
+
+
+@lru_cache(4096)
+def counted(text):
+    """A policy's algorithm, and that for each of its rates."""
+    name, rates = parse(text)
+    return name, [ALGORITHMS[name](rate) for rate in rates]
+
+
+class Limit:
+    """A limit of a call while that is decided."""
+
+    def __init__(self, oracle, name, text, key, cost):
+        self.algorithm, self.rates = counted(text)
+        self.slot = (name, key, self.algorithm, len(self.rates))
+        self.states = oracle.states.get(self.slot) or [rate.fresh for rate in self.rates]
+        self.cost = cost
+
+    def look(self, now):
+        self.each = [self.cost == 0 or rate.fits(state, now, self.cost)
+                     for rate, state in zip(self.rates, self.states)]
+        self.fits = all(self.each)
+
+    def step(self, op, now, charged):
+        """Charges, or does what |op| says; |charged|: every limit of a check fits."""
+        if self.cost == 0 or op == "peek":
+            return
+        if op == "charge" or op == "check" and charged:
+            change = "charge"
+        else:
+            change = op if op == "refund" else "clamp"
+        self.states = [rate.clamp(state, now) if change == "clamp" else
+                       getattr(rate, change)(state, now, self.cost)
+                       for rate, state in zip(self.rates, self.states)]
+
+    def tell(self, op, now):
+        allowed = self.fits or op in ("charge", "refund")
+        told = []
+        for i, (rate, state) in enumerate(zip(self.rates, self.states)):
+            remaining, retry, reset = rate.told(state, now, self.cost)
+            told.append(Result(allowed, i, rate.limit, remaining, rate.rate.length(now),
+                               0 if allowed or self.each[i] else retry, reset))
+        return least(told) if allowed else longest(told)
+
+
 class Oracle:
-    """Keeps the states of any number of keys, as a store does."""
+    """Keeps the states of any number of limits, as a store does."""
 
     def __init__(self):
         self.states = {}
 
-    def call(self, op, policy, key, now, cost):
-        """(allowed, rate_index, limit, remaining, retry_us, reset_us); retry_us None is never."""
-        name, rates = parse(policy)
-        rates = [ALGORITHMS[name](rate) for rate in rates]
-        slot = (name, len(rates), key)
-        states = self.states.get(slot, [rate.fresh for rate in rates])
+    def decide(self, op, limits, now):
+        """|limits| are of (name, policy, key, cost). Returns (allowed, index, results): of the limit
+        that binds, and of each. A limit that stands twice is one, at both costs."""
+        merged, place = {}, []
+        for name, text, key, cost in limits:
+            limit = Limit(self, name, text, key, cost)
+            if limit.slot in merged:
+                merged[limit.slot].cost += cost
+            else:
+                merged[limit.slot] = limit
+            place.append(limit.slot)
         if op == "reset":
-            self.states.pop(slot, None)
+            for slot in merged:
+                self.states.pop(slot, None)
             return None
-        if cost == 0 and op in ("charge", "refund"):
-            op = "check"
-        each = [cost == 0 or rate.fits(state, now, cost) for rate, state in zip(rates, states)]
-        allowed = all(each) or op in ("charge", "refund")
-        pairs = list(zip(rates, states))
-        if op == "charge" or op == "check" and allowed and cost > 0:
-            states = [rate.charge(state, now, cost) for rate, state in pairs]
-        elif op == "refund":
-            states = [rate.refund(state, now, cost) for rate, state in pairs]
-        elif op == "check" and cost > 0:
-            states = [rate.clamp(state, now) for rate, state in pairs]
-        self.states[slot] = states
-        told = []
-        for i, (rate, state) in enumerate(zip(rates, states)):
-            remaining, retry, reset = rate.told(state, now, cost)
-            if allowed or each[i]:
-                retry = 0
-            told.append((i, rate.limit, remaining, retry, reset))
-        if allowed:
-            binding = min(told, key=lambda one: (one[2], one[0]))
-        else:
-            binding = max(told, key=lambda one: (one[3] is NEVER, one[3] or 0, -one[0]))
-        return (allowed,) + binding
+        for limit in merged.values():
+            limit.look(now)
+        charged = all(limit.fits for limit in merged.values())
+        for slot, limit in merged.items():
+            limit.step(op, now, charged)
+            self.states[slot] = limit.states
+        told = {slot: limit.tell(op, now) for slot, limit in merged.items()}
+        results = [told[slot] for slot in place]
+        refused = [one for one in results if not one.allowed]
+        binding = longest(refused) if refused else least(results)
+        return not refused, results.index(binding), results
 
-
-class Exact:
-    """A token bucket of the definition, in fractions: the time at which it is full again."""
-
-    def __init__(self, rate):
-        self.interval = Fraction(rate.window, rate.quota)
-        self.capacity = rate.burst * self.interval
-        self.full = Fraction(0)
-
-    def fits(self, now, cost):
-        return max(self.full, now) + cost * self.interval <= now + self.capacity
-
-    def charge(self, now, cost):
-        self.full = max(self.full, now) + cost * self.interval
+    def call(self, op, policy, key, now, cost):
+        """One limit: (allowed, rate_index, limit, remaining, retry_us, reset_us)."""
+        told = self.decide(op, [("", policy, key, cost)], now)
+        if told is None:
+            return None
+        one = told[2][0]
+        return (one.allowed, one.rate_index, one.limit, one.remaining, one.retry_us, one.reset_us)
