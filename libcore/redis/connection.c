@@ -33,10 +33,10 @@ int rlc__connection_next(rlc__connection *c, redisReply **reply) {
   return rlc__reader_next(&c->reader, reply, c->why, sizeof c->why);
 }
 
-int rlc__connection_fill(rlc__connection *c) {
+static int fill(rlc__connection *c, ssize_t (*read_some)(rlc__stream *s, void *buf, size_t size)) {
   char bytes[16 * 1024];
   char reason[RLC_MESSAGE_SIZE / 2];
-  ssize_t n = rlc__stream_read(&c->stream, bytes, sizeof bytes);
+  ssize_t n = read_some(&c->stream, bytes, sizeof bytes);
 
   if (n == 0) {
     return fault(c, RLC__ERR_UNAVAILABLE,
@@ -49,6 +49,14 @@ int rlc__connection_fill(rlc__connection *c) {
                                    rlc__stream_reason(errno, reason, sizeof reason));
   }
   return rlc__reader_feed(&c->reader, bytes, (size_t)n, c->why, sizeof c->why);
+}
+
+int rlc__connection_fill(rlc__connection *c) {
+  return fill(c, rlc__stream_read);
+}
+
+int rlc__connection_nap(rlc__connection *c) {
+  return fill(c, rlc__stream_nap);
 }
 
 /* Reads the next reply, of whatever type. */

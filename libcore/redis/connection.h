@@ -53,6 +53,8 @@ int rlc__connection_call(rlc__connection *c, int argc, const char *const *argv, 
 /* Takes in what has arrived, without waiting. Returns 0 if something did, RLC__ERR_TIMEOUT if
  * nothing is there yet, or what broke. */
 int rlc__connection_fill(rlc__connection *c);
+/* The same of a connection without TLS, after a nap where nothing is there: see rlc__stream_nap. */
+int rlc__connection_nap(rlc__connection *c);
 /* Stores the next whole reply in |*reply|, or NULL where more bytes are needed. Returns 0,
  * RLC__ERR_PROTOCOL or RLC__ERR_UNAVAILABLE (no memory). */
 int rlc__connection_next(rlc__connection *c, redisReply **reply);

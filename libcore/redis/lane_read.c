@@ -31,11 +31,11 @@ typedef struct batch {
   int error; /* what comes after the replies: 0, RLC__ERR_TIMEOUT for nothing yet, or why it broke */
 } batch;
 
-/* Reads what has come and makes replies of it, without the lock: the connection's reading side is ours
- * while `reading` is set. With |more| there may be replies in what was read before. */
-static void receive(rlc__lane *lane, batch *b, int more) {
+/* Makes replies of what was read last, with |error|, without the lock: the connection's reading side is
+ * ours while `reading` is set. */
+static void parse(rlc__lane *lane, batch *b, int error) {
   b->n = 0;
-  b->error = more ? 0 : rlc__connection_fill(lane->connection);
+  b->error = error;
   while (b->error == 0 && b->n < RLC__LANE_BATCH) {
     b->error = rlc__connection_next(lane->connection, &b->reply[b->n]);
     if (b->error != 0 || b->reply[b->n] == NULL) {
@@ -93,6 +93,12 @@ static void hand_out_all(rlc__lane *lane, batch *b, const rlc__frame *own,
 
 /* --- reading ------------------------------------------------------------------------------- */
 
+/* Whether a nap ends before the deadline, and nothing else is waited for. */
+static int can_nap(const rlc__stream *stream, short events, int64_t deadline_us) {
+  return stream->ssl == NULL && events == POLLIN &&
+         deadline_us - rlc__clock_monotonic_us() > RLC__STREAM_NAP_US;
+}
+
 /* Reads for all until |own| has its reply, the connection ends, or time is up. Who is to be woken is
  * left in |c|. */
 static void read_for_all(rlc__lane *lane, const rlc__frame *own, int64_t deadline_us, calls *c) {
@@ -107,11 +113,17 @@ static void read_for_all(rlc__lane *lane, const rlc__frame *own, int64_t deadlin
 
     pthread_mutex_unlock(&lane->mutex);
     make_calls(c);
-    if (!more && !rlc__stream_has_pending(stream)) {
-      late = rlc__socket_wait(stream->fd, events, deadline_us) != 0;
+    if (more) {
+      parse(lane, &b, 0); /* there may be replies in what was read before */
+    } else if (can_nap(stream, events, deadline_us)) {
+      parse(lane, &b, rlc__connection_nap(lane->connection));
+    } else if (rlc__stream_has_pending(stream) ||
+               rlc__socket_wait(stream->fd, events, deadline_us) == 0) {
+      parse(lane, &b, rlc__connection_fill(lane->connection));
+    } else {
+      late = 1;
     }
     if (!late) {
-      receive(lane, &b, more);
       more = b.n == RLC__LANE_BATCH;
       /* A server that sends drop by drop is late as well. */
       late = rlc__socket_is_past(deadline_us);
@@ -273,7 +285,7 @@ void rlc__lane_pump(rlc__lane *lane, rlc__waiter *waiter) {
     while (b.error == 0 && atomic_load(&lane->is_open)) {
       pthread_mutex_unlock(&lane->mutex);
       make_calls(&c);
-      receive(lane, &b, b.n == RLC__LANE_BATCH);
+      parse(lane, &b, b.n == RLC__LANE_BATCH ? 0 : rlc__connection_fill(lane->connection));
       pthread_mutex_lock(&lane->mutex);
       hand_out_all(lane, &b, NULL, waiter, &c);
     }

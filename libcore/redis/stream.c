@@ -2,11 +2,13 @@
 #include "redis/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -90,6 +92,25 @@ static ssize_t translate(const rlc__stream *s, int rv) {
 #endif
     errno = EPROTO;
     return -1;
+  }
+}
+
+ssize_t rlc__stream_nap(rlc__stream *s, void *buf, size_t size) {
+  ssize_t n = recv(s->fd, buf, size, 0);
+
+  if (n < 0 && errno == EINTR) {
+    errno = EAGAIN;
+  }
+  return n;
+}
+
+/* Lets |fd| sleep for a nap where a call does not say otherwise. */
+static void allow_naps(int fd) {
+  const struct timeval nap = {0, 4000};
+  int flags = fcntl(fd, F_GETFL);
+
+  if (flags >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &nap, sizeof nap) == 0) {
+    (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK); /* else a nap is one look */
   }
 }
 
@@ -248,6 +269,9 @@ int rlc__stream_open(rlc__stream *s, const rlc__address *address, const rlc__tls
   if (rlc__socket_connect(&s->fd, address, deadline_us) != 0) {
     return rlc__fail(errno == ETIMEDOUT ? RLC__ERR_TIMEOUT : RLC__ERR_UNAVAILABLE, why, why_size,
                      "cannot connect: %s", strerror(errno));
+  }
+  if (tls == NULL) {
+    allow_naps(s->fd);
   }
   if (tls != NULL) {
     s->wire = calloc(1, sizeof *s->wire);

@@ -39,6 +39,11 @@ void rlc__stream_forget(rlc__stream *s);
 /* As read(2) on a non-blocking socket: how many bytes, 0 at the stream's end, -1 with errno
  * (EAGAIN: wait for POLLIN; EPROTO: TLS broke). Never EINTR. */
 ssize_t rlc__stream_read(rlc__stream *s, void *buf, size_t size);
+/* The same for a plain stream, but where nothing has come it sleeps a few milliseconds for it, and no
+ * longer than RLC__STREAM_NAP_US: a timer of the kernel's coarse clock costs less than poll's, and one
+ * system call does for two. EAGAIN also where a signal came. */
+ssize_t rlc__stream_nap(rlc__stream *s, void *buf, size_t size);
+#define RLC__STREAM_NAP_US INT64_C(20000) /* two ticks of the slowest kernel, which has 100 a second */
 /* As writev(2); EAGAIN: wait for POLLOUT. What it has not told as written may be other bytes the
  * next time, but for the rest of a part that was begun, or the only byte of a single part. */
 ssize_t rlc__stream_write(rlc__stream *s, const struct iovec *parts, int n);
