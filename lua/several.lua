@@ -3,22 +3,23 @@
 -- Decides several limits, or stacks of rates, together: all are charged or none. Also the only
 -- script that charges without asking, that gives back, and that takes a charge back.
 -- The arithmetic is libcore/algorithm/spec.md. The state of a limit with a single rate is that of
--- the script for one limit; a stack's is its rates' states one behind the other, a token bucket
--- as a little-endian double, a window as big-endian 32-bit numbers: end, count, and for a sliding
--- window the count before. Behind a stack of buckets may stand what token-bucket-stack.lua leaves.
+-- the script for one limit; a stack's is its rates' states one behind the other, a window as
+-- big-endian 32-bit numbers: end, count, and for a sliding window the count before. Behind a stack of
+-- buckets may stand what token-bucket-stack.lua leaves.
 --
 -- KEYS[i]  the state of limit i; no key stands twice
 -- ARGV[1]  little-endian doubles: 0 to check, 1 to charge, 2 to give back, or 3 to take back; where
 --          windows are the calendar's, that plus 4, and the seconds from which and before which they
 --          are all known; to take back, the microsecond at which a check has charged this; then for
 --          each limit 1 token bucket, 2 fixed window or 3 sliding window, how many rates, and for
---          each rate the four numbers of that algorithm's own script, six for a calendar's window
+--          each rate the four numbers of that algorithm's own script, six for a calendar's window and for a
+--          token bucket, a microsecond too being 1 and 1
 -- ARGV[2]  the time in microseconds, for tests; absent: the server's clock
 --
 -- Returns  1 if allowed, else 0; the time in microseconds; then for each rate, as it now is, the
---          microsecond at which the bucket is full, or the second at which the window ends and
---          its count, and for a sliding window the count before. Where the windows are not known
---          for the time: the time alone, and nothing was done.
+--          microsecond at which the bucket is full (where it stays another rate's, its state), or the
+--          second at which the window ends and its count, and for a sliding window the count before.
+--          Where the windows are not known for the time: the time alone, and nothing was done.
 
 local call, keys, plan, unpack, pack = redis.call, KEYS, ARGV[1], struct.unpack, struct.pack
 local now, option, base = ARGV[2], 'PXAT', 0
@@ -44,26 +45,56 @@ if op == 3 then
   charged, at = unpack('<d', plan, at)
 end
 local allowed, reply, told = true, {1, now}, 2
+local refused -- the limits that have no room themselves
 local open -- looks at a limit and all after it
 
 -- What is kept of the limit that is being charged: its state, when that means nothing any more, and
 -- whether it is to be written.
 local kept, latest, dirty
 
+local function decimals(level) -- a mantissa and a power of ten, in microseconds
+  local i = level % 64
+  return string.sub('100104108111114120125129134139144150157164172180185190195200208216225232240250259268' ..
+      '278288300314329344360375387400416432450465480500504521539557576600628657688720750756778800' ..
+      '831864900924949974', i * 3 + 1, i * 3 + 3) + 0, (level - i) / 64 - 2
+end
+
+-- Reads a bucket's state that another rate has left, as token-bucket.lua does; nil where it is full.
+local function read(word)
+  local part, level = math.frexp(word)
+  local other = {word = word, level = level - 53}
+  other.ahead = part * 9007199254740992 - 4503599627370496 - now
+  if level < 53 or other.ahead <= 0 then
+    return nil
+  end
+  local power
+  other.m, power = decimals(other.level)
+  other.parts = power < 0 and other.ahead * 10 ^ -power or math.ceil(other.ahead / 10 ^ power)
+  other.power = power
+  return other
+end
+
 -- Looks at rate j of limit i and at all after it. Only then is it known whether all fit; so each is
 -- charged on the way back, and what it was looked at with needs no table.
 local function decide(i, j, rates, kind, state)
   local cost, most, a, b, here = nil, nil, nil, nil, told
-  cost, most, a, b, at = unpack('<dddd', plan, at)
+  local scale, unit, other
+  if kind == 1 then
+    cost, most, scale, unit, a, b, at = unpack('<dddddd', plan, at)
+  else
+    cost, most, a, b, at = unpack('<dddd', plan, at)
+  end
 
   -- `value` is counted, `bottom` where an empty one stands, `room` what fits.
   local value, bottom, room, finish, before, clamped = 0, 0, most, nil, nil, nil
   if kind == 1 then
     bottom = now
-    if state and rates == 1 then
-      value = state + 0
-    elseif state and #state >= j * 8 then
-      value = unpack('<d', state, j * 8 - 7)
+    if state and #state >= j * 8 then
+      local word = unpack('<d', state, j * 8 - 7)
+      value = word * scale - 4503599627370496
+      if value < 0 or value >= 4503599627370496 then
+        value, other = 0, read(word)
+      end
     end
     if a ~= b then
       local rest = now % b
@@ -77,8 +108,15 @@ local function decide(i, j, rates, kind, state)
     elseif value < bottom then
       value = bottom
     end
+    if other then
+      local rest = other.parts % other.m
+      value = bottom + (other.parts - rest) / other.m * unit + rest * math.floor(unit / other.m) +
+          math.ceil(rest * (unit % other.m) / other.m)
+    end
     room = bottom + most - value
-    if charged then -- no more than the refill since cannot have given back already
+    if other and charged then
+      cost = 0
+    elseif charged then -- no more than the refill since cannot have given back already
       local start = charged
       if a ~= b then
         local rest = start % b
@@ -141,7 +179,8 @@ local function decide(i, j, rates, kind, state)
     end
   end
   if op == 0 and cost > 0 and cost > room then
-    allowed = false
+    allowed, refused = false, refused or {}
+    refused[i] = true
   end
 
   if j < rates then
@@ -153,8 +192,27 @@ local function decide(i, j, rates, kind, state)
     kept, latest, dirty = '', 0, false
   end
 
-  if cost > 0 and (allowed or clamped) then
-    dirty = true
+  if other and (cost == 0 or not allowed or op == 2 or room <= 0) then -- it stays another's
+    if cost == 0 then
+    elseif op == 2 then
+      local back = cost / unit * other.m
+      back = other.power < 0 and math.floor(back / 10 ^ -other.power) or back * 10 ^ other.power
+      other.ahead = other.ahead - back
+      other.word = other.ahead > 0 and (now + other.ahead + 4503599627370496) * 2 ^ other.level or 0
+      dirty = true
+    elseif op == 1 or refused[i] then -- where this rate refills sooner, that of the level above its own
+      local _, above = math.frexp(scale)
+      above = 2 - above
+      local m, power = decimals(above)
+      local wait = math.min(math.ceil(other.parts / other.m), 1000000000) * m
+      wait = power < 0 and math.ceil(wait / 10 ^ -power) or wait * 10 ^ power
+      if other.level > above and wait < other.ahead then
+        other.ahead, other.word = wait, (now + wait + 4503599627370496) * 2 ^ above
+        clamped, dirty = true, true
+      end
+    end
+  elseif cost > 0 and (allowed or clamped) then
+    other, dirty = nil, true
     if not allowed then
       cost = 0
     elseif op >= 2 then
@@ -172,8 +230,14 @@ local function decide(i, j, rates, kind, state)
       value = (value - rest) / a * b + math.ceil(rest * b / a)
     end
     expiry = value
-    reply[here + 1] = value
-    text = rates == 1 and string.format('%d', value) or pack('<d', value)
+    if other then
+      expiry = other.ahead > 0 and now + other.ahead or 0
+      reply[here + 1] = pack('<d', other.word)
+      text = reply[here + 1]
+    else
+      reply[here + 1] = value
+      text = pack('<d', value > 0 and (value + 4503599627370496) / scale or 0)
+    end
   else
     if value > 0 then
       expiry = (before and finish + a or finish) * 1000000

@@ -10,7 +10,8 @@
  * oracle of the tests are written from.
  *
  * A state is one to RLC__STATE_WORDS words, all zero for a key that was never charged:
- *   token bucket     one word a rate: the microsecond at which the bucket is full again
+ *   token bucket     one word a rate: the microsecond at which the bucket is full again << 10 |
+ *                    the level (policy/level.h) of the rate that it refills at
  *   fixed window     one word a rate: the window's end in seconds << 32 | count
  *   sliding window   two words a rate: the window's end in seconds << 32 | count; the count of the
  *                    window before

@@ -7,6 +7,8 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/calendar.h \
 	%D%/civil.c \
 	%D%/civil.h \
+	%D%/level.c \
+	%D%/level.h \
 	%D%/parse.c \
 	%D%/parse.h \
 	%D%/parser.h \

@@ -30,6 +30,7 @@ typedef struct rlc__rate {
   uint64_t tick_num;
   uint64_t tick_den;
   uint64_t capacity_ticks; /* capacity * unit_ticks, < 2^49 */
+  unsigned level;          /* level.h */
   uint64_t step_us;        /* sliding window */
   uint64_t steps;
   rlc__calendar calendar;  /* fixed window; of the span RLC__SPAN_SECONDS unless it has one */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/level.h"
 #include "policy/parse.h"
 
 #define US UINT64_C(1000000)
@@ -104,6 +105,7 @@ int rlc__rate_prepare(rlc__rate *rate, rlc_algorithm algorithm, uint64_t *neares
   rate->step_us = (rate->window_us + MAX_STEPS - 1) / MAX_STEPS;
   rate->steps = rate->window_us / rate->step_us;
   rate->capacity_ticks = 0;
+  rate->level = rlc__level_of(rate->quota, rate->window_us);
   if (algorithm == RLC_TOKEN_BUCKET && find_ticks(rate->quota, rate->window_us, &t) != 0) {
     *nearest = nearest_below(rate->quota, rate->window_us);
     t.unit = 0;

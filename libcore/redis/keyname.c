@@ -151,7 +151,7 @@ int rlc__keyname_hash(const rlc__keyname *names, EVP_MD_CTX *work, const void *k
 }
 
 char rlc__keyname_tag(rlc_algorithm algorithm, unsigned rates) {
-  char tag = 't';
+  char tag = 'b';
 
   switch (algorithm) {
   case RLC_FIXED_WINDOW:

@@ -17,13 +17,14 @@
  * is hashed as a key is. What stands in the braces chooses the slot of a cluster: all limits of one
  * partition key share one, as do all of a group, and those without a group whose key is its text.
  *
- * The tag is one letter: t, f or s for token bucket, fixed window or sliding window, in upper case
- * for a policy with more than one rate, whose state has another format.
+ * The tag is one letter: b, f or s for token bucket, fixed window or sliding window, in upper case
+ * for a policy with more than one rate, whose state has another format. t and T were token buckets
+ * whose state did not say at which rate it refills: with them every key begins anew.
  */
 
 #define RLC__KEYNAME_PREFIX 32
 #define RLC__KEYNAME_HASH 16
-/* "prefix:{group}hash:tname" and a NUL. */
+/* "prefix:{group}hash:bname" and a NUL. */
 #define RLC__KEYNAME_SIZE (RLC__KEYNAME_PREFIX + 2 * RLC__KEYNAME_HASH + RLC_MAX_NAME + 6)
 
 /* What is the same for all keys of a store, computed once. Immutable: threads share it. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "policy/level.h"
 
 #define US INT64_C(1000000)
 
@@ -44,12 +45,23 @@ static unsigned char *put_window(unsigned char *at, const rlc__rate *rate, int64
   return at;
 }
 
+/* 2^-level, exact: a double that is nothing but its exponent. */
+static unsigned char *put_scale(unsigned char *at, const rlc__rate *rate) {
+  double number;
+  uint64_t bits = (uint64_t)(1023 - rate->level) << 52;
+
+  memcpy(&number, &bits, sizeof number);
+  return put_double(at, number);
+}
+
 /* The four numbers of one rate, or six. */
 static unsigned char *put_rate(unsigned char *at, const rlc_policy *policy, const rlc__rate *rate,
                                uint64_t cost, int64_t about_us) {
   if (policy->algorithm == RLC_TOKEN_BUCKET) {
     at = put(at, bucket_cost(rate, cost));
     at = put(at, rate->capacity_ticks);
+    at = put_scale(at, rate);
+    at = put(at, rate->unit_ticks);
     at = put(at, rate->tick_num);
     return put(at, rate->tick_den);
   }
@@ -96,11 +108,17 @@ static unsigned char *put_stack(unsigned char *at, const rlc_policy *policy, uin
   for (unsigned i = 0; i < policy->rates; ++i) {
     at = put(at, policy->rate[i].capacity_ticks);
   }
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    at = put_scale(at, &policy->rate[i]);
+  }
   for (unsigned i = 0; ticks && i < policy->rates; ++i) {
     at = put(at, policy->rate[i].tick_num);
   }
   for (unsigned i = 0; ticks && i < policy->rates; ++i) {
     at = put(at, policy->rate[i].tick_den);
+  }
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    at = put(at, policy->rate[i].unit_ticks);
   }
   return ticks ? put(at, 0) : at;
 }
@@ -230,6 +248,39 @@ static int unsign(int64_t *value) {
 
 #define MOST (INT64_C(1) << 53)
 
+/* What a double that keeps a bucket's state has as its exponent at level 0. */
+#define STATE_EXPONENT (1023u + 52u)
+
+static uint64_t bits_of(const char *at) {
+  uint64_t bits = 0;
+
+  for (int i = 0; i < 8; ++i) {
+    bits |= (uint64_t)(unsigned char)at[i] << 8 * i;
+  }
+  return bits;
+}
+
+/* The state of a bucket from its double, (2^52 + microsecond) * 2^level, or 0. Returns 0 for anything
+ * else. */
+static int get_word(const char *at, uint64_t *word) {
+  uint64_t bits = bits_of(at);
+  uint64_t level = (bits >> 52) - STATE_EXPONENT;
+
+  if (bits == 0) {
+    *word = 0;
+    return 1;
+  }
+  if (level >= RLC__LEVELS) { /* so is what lies below it, and below 0 */
+    return 0;
+  }
+  *word = (bits & ((UINT64_C(1) << 52) - 1)) << RLC__LEVEL_BITS | level;
+  return 1;
+}
+
+static uint64_t own_word(const rlc__rate *rate, int64_t full_us) {
+  return (uint64_t)full_us << RLC__LEVEL_BITS | rate->level;
+}
+
 int64_t rlc__codec_elsewhen(const rlc__command *command, const redisReply *reply) {
   int64_t now_us = 0;
 
@@ -275,13 +326,18 @@ static int get_single(const rlc_policy *policy, const redisReply *reply, uint64_
       *allowed = unsign(&value);
       *now_us = 1;
       value += *now_us;
+    } else if (is_array(reply, 2) && reply->element[0]->type == REDIS_REPLY_STRING &&
+               reply->element[0]->len == 8 && get(reply->element[1], 0, MOST, now_us) &&
+               get_word(reply->element[0]->str, state)) {
+      *allowed = 0; /* or it was only asked: the state says */
+      return 0;
     } else if (is_array(reply, 2) && get(reply->element[0], -MOST, MOST, &value) &&
                get(reply->element[1], 0, MOST, now_us)) {
       *allowed = unsign(&value);
     } else {
       return RLC__ERR_PROTOCOL;
     }
-    state[0] = (uint64_t)value;
+    state[0] = own_word(rate, value);
     return 0;
   case RLC_FIXED_WINDOW:
     if (get(reply, -MOST, MOST, &value)) {
@@ -315,12 +371,9 @@ static int get_single(const rlc_policy *policy, const redisReply *reply, uint64_
 
 /* A little-endian double that is a whole number within |most| of 0. Returns 0 for anything else. */
 static int get_double(const char *at, int64_t most, int64_t *out) {
-  uint64_t bits = 0;
+  uint64_t bits = bits_of(at);
   double number;
 
-  for (int i = 0; i < 8; ++i) {
-    bits |= (uint64_t)(unsigned char)at[i] << 8 * i;
-  }
   memcpy(&number, &bits, sizeof number);
   if (!(number >= (double)-most && number <= (double)most)) {
     return 0;
@@ -332,17 +385,14 @@ static int get_double(const char *at, int64_t most, int64_t *out) {
 /* The reply of token-bucket-stack.lua: the state words, the verdict, and the time. */
 static int get_stack(const rlc_policy *policy, const redisReply *reply, uint64_t *state,
                      int64_t *now_us, int *allowed) {
-  int64_t value;
-
   if (reply->type != REDIS_REPLY_STRING || (size_t)reply->len != (policy->rates + 1) * 8u ||
       !get_double(reply->str + policy->rates * 8u, MOST, now_us)) {
     return RLC__ERR_PROTOCOL;
   }
   for (unsigned i = 0; i < policy->rates; ++i) {
-    if (!get_double(reply->str + i * 8u, MOST, &value) || value < 0) {
+    if (!get_word(reply->str + i * 8u, &state[i])) {
       return RLC__ERR_PROTOCOL;
     }
-    state[i] = (uint64_t)value;
   }
   *allowed = *now_us > 0;
   *now_us = *now_us < 0 ? -*now_us : *now_us;
@@ -357,6 +407,14 @@ static int get_words(const rlc_policy *policy, const redisReply *reply, size_t *
   for (unsigned i = 0; i < policy->rates; ++i) {
     int64_t value[3] = {0};
 
+    if (numbers == 1 && *at < reply->elements &&
+        reply->element[*at]->type == REDIS_REPLY_STRING) {
+      if (reply->element[*at]->len != 8 || !get_word(reply->element[*at]->str, state++)) {
+        return RLC__ERR_PROTOCOL;
+      }
+      ++*at;
+      continue;
+    }
     for (size_t k = 0; k < numbers; ++k, ++*at) {
       if (*at >= reply->elements ||
           !get(reply->element[*at], 0, numbers == 1 ? MOST : UINT32_MAX, &value[k])) {
@@ -364,7 +422,7 @@ static int get_words(const rlc_policy *policy, const redisReply *reply, size_t *
       }
     }
     if (numbers == 1) {
-      *state++ = (uint64_t)value[0];
+      *state++ = value[0] == 0 ? 0 : own_word(&policy->rate[i], value[0]);
     } else {
       *state++ = (uint64_t)value[0] << 32 | (uint64_t)value[1];
     }

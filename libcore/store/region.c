@@ -15,7 +15,7 @@
 
 #define MAGIC "RLCTABLE"
 #define BYTE_ORDER_MARK UINT32_C(0x01020304)
-#define VERSION 1u
+#define VERSION 2u
 #define PAGE ((size_t)4096)
 #define SPINS 100
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "policy/level.h"
+
 /* The low bits of a tag: one always set, so that no tag is 0, and one that says what the value of a
  * narrow slot is. The rest, 62 bits of the hash, tell keys apart. */
 #define TAG_SET UINT64_C(1)
@@ -135,7 +137,8 @@ static int is_live(uint64_t rank) {
 }
 
 static int64_t narrow_expiry(uint64_t tag, uint64_t value) {
-  uint64_t us = tag & TAG_FIXED_WINDOW ? (value >> 32) * UINT64_C(1000000) : value;
+  uint64_t us = tag & TAG_FIXED_WINDOW ? (value >> 32) * UINT64_C(1000000)
+                                        : value >> RLC__LEVEL_BITS;
 
   return us > INT64_MAX ? INT64_MAX : (int64_t)us;
 }

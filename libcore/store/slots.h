@@ -20,8 +20,10 @@
  *     RLC__MOVING without the lock.
  *  3. A reader reads the tag again after the value. If it has not changed, the value is that of the
  *     tag's owner: another owner's was stored after that owner's tag (release; acquire).
- *  4. A value without the lock only ever grows. What lowers it (refund, reset, a clamp) takes the
- *     lock, under which the owner cannot change. A state that is empty is not kept: the slot is
+ *  4. A value without the lock only ever grows. What lowers it (refund, reset, a clamp, a bucket that
+ *     a faster policy takes over) takes the lock, under which the owner cannot change. A bucket's
+ *     value is ordered by its time first and its level then (algorithm.h), so that equal values
+ *     expire at the same moment, and a later time is a larger value whatever the levels. A state that is empty is not kept: the slot is
  *     given back.
  *
  * What is left is a thread that read a value by rule 3, was held up while the slot went to another

@@ -230,17 +230,20 @@ static int decide_together(batch *b) {
   } while (call->op == RLC__OP_CHECK && all && !commit_all(b));
   for (size_t i = 0; !all && i < call->n; ++i) {
     work *w = &b->item[i];
+    size_t bytes = (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next;
+    int changed = (w->step & (RLC__STEP_ALLOWED | RLC__STEP_CHANGED)) == RLC__STEP_CHANGED;
 
-    if (call->op == RLC__OP_CHECK && call->items[i].cost > 0 && w->step & RLC__STEP_ALLOWED) {
-      /* It alone would pass, and is not charged. A cost that never fits leaves its clamp. */
-      memcpy(w->next, w->state, (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next);
-      if (rlc__algorithm_step(call->items[i].policy, w->next, RLC__OP_CHECK, w->now_us,
-                              UINT64_MAX) &
-          RLC__STEP_CHANGED) {
-        commit(b, i);
-      }
-    } else if ((w->step & (RLC__STEP_ALLOWED | RLC__STEP_CHANGED)) == RLC__STEP_CHANGED) {
-      commit(b, i); /* a clamp, which need not succeed */
+    if (call->op == RLC__OP_CHECK && call->items[i].cost > 0 && w->step & RLC__STEP_ALLOWED &&
+        call->items[i].policy->algorithm != RLC_TOKEN_BUCKET) {
+      /* It alone would pass, and is not charged. A cost that never fits leaves its clamp; a bucket
+       * with room has none. */
+      memcpy(w->next, w->state, bytes);
+      changed = rlc__algorithm_step(call->items[i].policy, w->next, RLC__OP_CHECK, w->now_us,
+                                    UINT64_MAX) &
+                RLC__STEP_CHANGED;
+    }
+    if (changed && commit(b, i)) { /* a clamp, which need not succeed */
+      memcpy(w->state, w->next, bytes);
     }
   }
   return call->op == RLC__OP_CHECK && all;

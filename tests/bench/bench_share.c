@@ -174,7 +174,7 @@ static int name_key(worker *w, char *key) {
   w->seed ^= w->seed >> 17;
   w->seed ^= w->seed << 5;
   /* As long as those of a limit named "api". */
-  return snprintf(key, KEY_SIZE, "rl:{0123%012u}:tapi", w->seed % KEYS);
+  return snprintf(key, KEY_SIZE, "rl:{0123%012u}:bapi", w->seed % KEYS);
 }
 
 static void decide_shared(const char *key, size_t len, int64_t now) {
@@ -395,7 +395,7 @@ static figures run_pipelined(void) {
        path);
   snprintf(command, sizeof command,
            "redis-benchmark -s %s -P 16 -c 50 -n %d -r %u --csv -x evalsha %s 1 "
-           "'rl:{0123__rand_int__}:tapi' <%s | tail -1",
+           "'rl:{0123__rand_int__}:bapi' <%s | tail -1",
            server.path, CALLS, KEYS, rlc__script_token_bucket.sha1, path);
   memset(&f, 0, sizeof f);
   out = popen(command, "r");
@@ -446,7 +446,7 @@ static void fill(void) {
   for (unsigned k = 0; k < KEYS; k += FILL) {
     for (unsigned i = 0; i < FILL; ++i) {
       char key[KEY_SIZE];
-      int len = snprintf(key, sizeof key, "rl:{0123%012u}:tapi", k + i);
+      int len = snprintf(key, sizeof key, "rl:{0123%012u}:bapi", k + i);
 
       must(redisAppendCommand(server.ask, "EVALSHA %s 1 %b %b", rlc__script_token_bucket.sha1, key,
                               (size_t)len, arg, sizeof arg) == REDIS_OK,

@@ -26,21 +26,27 @@ def doubles(*numbers):
 # A window of the calendar that began some time ago, as the script takes it.
 MONTH = [int(time.time()) + days * 86400 for days in (-10, 20, -41, 50)]
 
+# 2^-level of a unit an hour, as token-bucket.lua takes it.
+LEVEL = 2.0 ** -610
+
 # name: script, ARGV[1], how many keys a call has; hour-long windows, so that nothing rolls over.
 ROWS = {
     "INCR": (None, None, 1),
-    "token-bucket allow": ("token-bucket", doubles(3600e6, 3600e10), 1),
-    "token-bucket deny": ("token-bucket", doubles(3600e6, 3600e6), 1),
-    "token-bucket in ticks": ("token-bucket", doubles(3600e6 - 1, 3600e9, 999999, 1e6), 1),
+    "token-bucket allow": ("token-bucket", doubles(3600e6, 3600e10, LEVEL, 3600e6), 1),
+    "token-bucket deny": ("token-bucket", doubles(3600e6, 3600e6, LEVEL, 3600e6), 1),
+    "token-bucket in ticks": ("token-bucket", doubles(3600e6 - 1, 3600e9, LEVEL, 3600e6 - 1,
+                                                      999999, 1e6), 1),
     "fixed-window allow": ("fixed-window", doubles(1, 1e6, 3600, 0), 1),
     "fixed-window deny": ("fixed-window", doubles(1, 1, 3600, 0), 1),
     "calendar-window allow": ("calendar-window", doubles(1, 1e6, *MONTH), 1),
     "calendar-window deny": ("calendar-window", doubles(1, 1, *MONTH), 1),
     "sliding-window allow": ("sliding-window", doubles(1, 1e6, 3600, 430), 1),
     "sliding-window deny": ("sliding-window", doubles(1, 1, 3600, 430), 1),
-    "three limits in one call": ("several", doubles(0, *[1, 1, 3600e6, 3600e10, 1, 1] * 3), 3),
-    "a stack of four rates": ("token-bucket-stack", doubles(*[3600e6] * 4, *[3600e10] * 4), 1),
-    "a stack of four rates deny": ("token-bucket-stack", doubles(*[3600e6] * 8), 1),
+    "three limits in one call": ("several", doubles(0, *[1, 1, 3600e6, 3600e10, LEVEL, 3600e6, 1, 1] * 3), 3),
+    "a stack of four rates": ("token-bucket-stack", doubles(*[3600e6] * 4, *[3600e10] * 4,
+                                                            *[LEVEL] * 4, *[3600e6] * 4), 1),
+    "a stack of four rates deny": ("token-bucket-stack", doubles(*[3600e6] * 8, *[LEVEL] * 4,
+                                                                 *[3600e6] * 4), 1),
 }
 
 
@@ -90,7 +96,7 @@ class Server:
 
 
 def key(n, i):
-    return b"rl:{keyhash%09d}:tname%03d" % (n, i)
+    return b"rl:{keyhash%09d}:bname%03d" % (n, i)
 
 
 def fill(server, row, numbers):

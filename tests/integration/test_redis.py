@@ -129,8 +129,8 @@ def test_group(redis, secret):
         httpd.finish()
     group, user, every = hashed(b"t1"), hashed(b"u1"), hashed(b"all")
     assert {key.decode() for key in redis.command("KEYS", "*")} == {
-        f"test:{{{group}}}{user}:tuser", f"test:{{{group}}}:ttenant",
-        f"test:{{{group}}}{every}:tall", f"test:{{{user}}}:tuser", f"test:{{{every}}}:tall"}
+        f"test:{{{group}}}{user}:buser", f"test:{{{group}}}:btenant",
+        f"test:{{{group}}}{every}:ball", f"test:{{{user}}}:buser", f"test:{{{every}}}:ball"}
 
 
 # A Redis Cluster decides a group in one command, and keys without one each where it lies.

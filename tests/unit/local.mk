@@ -36,6 +36,7 @@ unit_tests += \
 	%D%/test_zone
 if WITH_REDIS_SERVER
 unit_tests += \
+	%D%/test_changes \
 	%D%/test_clocks \
 	%D%/test_mixed \
 	%D%/test_queue \
@@ -70,6 +71,7 @@ endif
 
 tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
 tests_unit_test_calendar_SOURCES = %D%/test_calendar.c %D%/tzif_help.h
+tests_unit_test_changes_SOURCES = %D%/test_changes.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_SOURCES = %D%/test_clocks.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_wall_us
 tests_unit_test_cluster_SOURCES = %D%/test_cluster.c %D%/reply_help.h

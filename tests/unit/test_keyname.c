@@ -98,10 +98,10 @@ static void reuse_test(void **state) {
 /* The tag tells algorithm and format: a stack's state is not that of a single rate. */
 static void tag_test(void **state) {
   (void)state;
-  assert_int_equal(rlc__keyname_tag(RLC_TOKEN_BUCKET, 1), 't');
+  assert_int_equal(rlc__keyname_tag(RLC_TOKEN_BUCKET, 1), 'b');
   assert_int_equal(rlc__keyname_tag(RLC_FIXED_WINDOW, 1), 'f');
   assert_int_equal(rlc__keyname_tag(RLC_SLIDING_WINDOW, 1), 's');
-  assert_int_equal(rlc__keyname_tag(RLC_TOKEN_BUCKET, 2), 'T');
+  assert_int_equal(rlc__keyname_tag(RLC_TOKEN_BUCKET, 2), 'B');
   assert_int_equal(rlc__keyname_tag(RLC_FIXED_WINDOW, 2), 'F');
   assert_int_equal(rlc__keyname_tag(RLC_SLIDING_WINDOW, RLC_MAX_RATES), 'S');
 }
@@ -110,19 +110,19 @@ static void tag_test(void **state) {
 static void format_test(void **state) {
   static const char longest[] =
       "pppppppppppppppppppppppppppppppp:{fedcba9876543210}0123456789abcdef"
-      ":Tnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
+      ":Bnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn";
   char buf[RLC__KEYNAME_SIZE];
   rlc__keyname *names;
 
   (void)state;
   assert_int_equal(rlc__keyname_new(&names, "rl", NULL, 0, rlc__memory_or_default(NULL)), 0);
-  assert_int_equal(rlc__keyname_format(names, NULL, "0123456789abcdef", 't', "api", 3, buf), 26);
-  assert_string_equal(buf, "rl:{0123456789abcdef}:tapi");
+  assert_int_equal(rlc__keyname_format(names, NULL, "0123456789abcdef", 'b', "api", 3, buf), 26);
+  assert_string_equal(buf, "rl:{0123456789abcdef}:bapi");
   rlc__keyname_del(names);
   assert_int_equal(rlc__keyname_new(&names, "pppppppppppppppppppppppppppppppp", NULL, 0,
                                     rlc__memory_or_default(NULL)),
                    0);
-  assert_int_equal(rlc__keyname_format(names, "fedcba9876543210", "0123456789abcdef", 'T',
+  assert_int_equal(rlc__keyname_format(names, "fedcba9876543210", "0123456789abcdef", 'B',
                                        "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", RLC_MAX_NAME, buf),
                    RLC__KEYNAME_SIZE - 1);
   assert_string_equal(buf, longest);
@@ -144,11 +144,11 @@ static void group_test(void **state) {
                      0);
     assert_int_equal(rlc__keyname_hash(names, work, "tenant", 6, group), 0);
     assert_int_equal(rlc__keyname_hash(names, work, "abc", 3, hash), 0);
-    assert_int_equal(rlc__keyname_format(names, group, hash, 't', "api", 3, buf), 42);
-    assert_string_equal(buf, keyed ? "rl:{b3UnIf1DjdKGsrPO}nWVaJ98BXNxH3-El:tapi"
-                                   : "rl:{6dqG01HPmnZC2MUB}ungWv48Bz-pBQUDe:tapi");
-    rlc__keyname_format(names, NULL, group, 't', "api", 3, buf);
-    assert_string_equal(buf, keyed ? "rl:{b3UnIf1DjdKGsrPO}:tapi" : "rl:{6dqG01HPmnZC2MUB}:tapi");
+    assert_int_equal(rlc__keyname_format(names, group, hash, 'b', "api", 3, buf), 42);
+    assert_string_equal(buf, keyed ? "rl:{b3UnIf1DjdKGsrPO}nWVaJ98BXNxH3-El:bapi"
+                                   : "rl:{6dqG01HPmnZC2MUB}ungWv48Bz-pBQUDe:bapi");
+    rlc__keyname_format(names, NULL, group, 'b', "api", 3, buf);
+    assert_string_equal(buf, keyed ? "rl:{b3UnIf1DjdKGsrPO}:bapi" : "rl:{6dqG01HPmnZC2MUB}:bapi");
     rlc__keyname_del(names);
   }
   EVP_MD_CTX_free(work);

@@ -19,12 +19,12 @@
 #define CALLS 15000
 
 static const char *const texts[][3] = {
-    {"10/min", "4/min", "7/13s burst=9"},
+    {"10/min", "400/h burst=3", "7/13s burst=9"},
     {"20/min algorithm=fixed-window", "5/10s algorithm=fixed-window",
      "1000000000/h algorithm=fixed-window"},
     {"12/min algorithm=sliding-window", "5/min algorithm=sliding-window",
      "30/20s algorithm=sliding-window"},
-    {"6/s,40/min", "6/s,40/min", "6/s,40/min"},
+    {"6/s,40/min", "9/min,70/h", "2/s,40/10min"},
     {"20/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
      "9/month algorithm=fixed-window tz=America/New_York",
      "20/day algorithm=fixed-window align=calendar tz=Asia/Kolkata"},

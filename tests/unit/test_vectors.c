@@ -40,7 +40,8 @@ static int split(char *line, char **column) {
   return n;
 }
 
-static void run_row(rlc_limiter *limiter, char **column, int row, const char *file) {
+static void run_row(rlc_limiter *limiter, const char *name, char **column, int row,
+                    const char *file) {
   rlc_limit limit = RLC_LIMIT_INIT;
   rlc_decision d = RLC_DECISION_INIT;
   rlc_policy *policy;
@@ -54,6 +55,7 @@ static void run_row(rlc_limiter *limiter, char **column, int row, const char *fi
   }
   now = strtoll(column[3], NULL, 10);
   limit.policy = policy;
+  limit.name = name;
   limit.key = column[2];
   limit.key_len = strlen(column[2]);
   limit.cost = strtoull(column[4], NULL, 10);
@@ -84,7 +86,8 @@ static void run_row(rlc_limiter *limiter, char **column, int row, const char *fi
   }
 }
 
-static void run_file(const char *url, const char *name) {
+/* |limit|: what all limits are called, where policies change under their name; or NULL. */
+static void run_file(const char *url, const char *name, const char *limit) {
   const char *folder = getenv("RLC_VECTORS") != NULL ? getenv("RLC_VECTORS") : "tests/vectors";
   rlc_limiter *limiter;
   rlc_options *options;
@@ -108,7 +111,7 @@ static void run_file(const char *url, const char *name) {
   assert_non_null(fgets(line, sizeof line, in)); /* the header */
   while (fgets(line, sizeof line, in) != NULL) {
     assert_int_equal(split(line, column), COLUMNS);
-    run_row(limiter, column, ++rows + 1, file);
+    run_row(limiter, limit, column, ++rows + 1, file);
   }
   fclose(in);
   assert_true(rows > 200); /* a reader that read no line fails */
@@ -117,10 +120,11 @@ static void run_file(const char *url, const char *name) {
 }
 
 static void run_files(const char *url) {
-  run_file(url, "calendar");
-  run_file(url, "token-bucket");
-  run_file(url, "fixed-window");
-  run_file(url, "sliding-window");
+  run_file(url, "calendar", NULL);
+  run_file(url, "token-bucket", NULL);
+  run_file(url, "fixed-window", NULL);
+  run_file(url, "sliding-window", NULL);
+  run_file(url, "changes", "changing");
 }
 
 /* The C algorithms in memory of the process. */

@@ -5,6 +5,7 @@
 EXTRA_DIST += \
 	%D%/calendar.tsv \
 	%D%/exact.py \
+	%D%/changes.tsv \
 	%D%/fixed-window.tsv \
 	%D%/generate.py \
 	%D%/oracle.py \

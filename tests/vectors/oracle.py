@@ -4,7 +4,7 @@ from the page, not from the C or the Lua."""
 
 import datetime
 from functools import lru_cache
-from math import gcd
+from math import ceil, floor, gcd
 from zoneinfo import ZoneInfo
 
 US = 1000000
@@ -152,14 +152,34 @@ def parse(text):
     return options.get("algorithm", "token-bucket"), rates
 
 
+MANTISSAS = [
+    100, 104, 108, 111, 114, 120, 125, 129, 134, 139, 144, 150, 157, 164, 172, 180, 185, 190, 195, 200, 208,
+    216, 225, 232, 240, 250, 259, 268, 278, 288, 300, 314, 329, 344, 360, 375, 387, 400, 416, 432, 450, 465,
+    480, 500, 504, 521, 539, 557, 576, 600, 628, 657, 688, 720, 750, 756, 778, 800, 831, 864, 900, 924, 949,
+    974]
+
+
+@lru_cache(None)
+def lasts(level):
+    """The microseconds that a level stands for."""
+    return Fraction(MANTISSAS[level % 64]) * Fraction(10) ** (level // 64 - 2)
+
+
+@lru_cache(None)
+def level_of(interval):
+    return max(level for level in range(960) if lasts(level) <= interval)
+
+
 class TokenBucket:
-    fresh = 0
+    """A state is the microsecond at which the bucket is full again, and a level."""
+    fresh = (0, 0)
 
     def __init__(self, rate):
         self.rate = rate
         self.limit = rate.burst
         self.unit, self.num, self.den = rate.ticks()
         self.capacity = rate.burst * self.unit
+        self.level = level_of(Fraction(rate.window, rate.quota))
 
     def T(self, us):
         return us * self.num // self.den
@@ -167,9 +187,19 @@ class TokenBucket:
     def U(self, ticks):
         return ceil_div(ticks * self.den, self.num)
 
+    def parts(self, state, now):
+        """What is used by another rate's state, in 1/mantissa of a unit; None for one's own."""
+        full, level = state
+        if level == self.level or full <= now:
+            return None
+        return ceil((full - now) / lasts(level) * MANTISSAS[level % 64])
+
     def view(self, state, now):
         n = self.T(now)
-        f = max(self.T(state), n)
+        parts = self.parts(state, now)
+        if parts is not None:
+            return n, n + ceil_div(parts * self.unit, MANTISSAS[state[1] % 64]), False
+        f = max(self.T(state[0]), n)
         return n, min(f, n + self.capacity), f > n + self.capacity
 
     def fits(self, state, now, cost):
@@ -178,21 +208,37 @@ class TokenBucket:
 
     def charge(self, state, now, cost):
         n, f, _ = self.view(state, now)
-        return self.U(min(f + cost * self.unit, n + self.capacity))
+        if self.parts(state, now) is not None and f >= n + self.capacity:
+            return self.clamp(state, now)
+        return self.U(min(f + cost * self.unit, n + self.capacity)), self.level
 
     def refund(self, state, now, cost):
+        if self.parts(state, now) is not None:
+            full = state[0] - floor(min(cost, self.rate.burst + 1) * lasts(state[1]))
+            return (full, state[1]) if full > now else self.fresh
         n, f, _ = self.view(state, now)
         f -= cost * self.unit
-        return self.U(f) if f > n else 0
+        return (self.U(f), self.level) if f > n else self.fresh
 
     def clamp(self, state, now):
+        parts = self.parts(state, now)
+        if parts is not None:
+            above = self.level + 1
+            units = min(ceil_div(parts, MANTISSAS[state[1] % 64]), 10**9)
+            full = now + ceil(units * lasts(above))
+            return (full, above) if state[1] > above and full < state[0] else state
         _, f, clamped = self.view(state, now)
-        return self.U(f) if clamped else state
+        return (self.U(f), self.level) if clamped else state
 
     def told(self, state, now, cost):
         n, f, _ = self.view(state, now)
-        remaining = (n + self.capacity - f) // self.unit
+        remaining = max(n + self.capacity - f, 0) // self.unit
         retry = NEVER
+        if self.parts(state, now) is not None:
+            if cost <= self.rate.burst:
+                most = (self.rate.burst - cost) * MANTISSAS[state[1] % 64]
+                retry = state[0] - floor(most * lasts(state[1]) / MANTISSAS[state[1] % 64]) - now
+            return remaining, retry, state[0] - now
         if cost <= self.rate.burst:
             retry = self.U(f + cost * self.unit - self.capacity) - now
         return remaining, retry, self.U(f) - now if f > n else 0
