@@ -14,9 +14,9 @@
 --          is not a microsecond: the moment at which it is full, told apart likewise, and now. Where
 --          the state stays another rate's: the state, and now.
 
-local call, argv, key = redis.call, ARGV, KEYS[1]
+local call, read, argv, key = redis.call, struct.unpack, ARGV, KEYS[1]
 local plan, now, option = argv[1], argv[2], 'PXAT'
-local cost, capacity, scale = struct.unpack('<ddd', plan)
+local cost, capacity, scale = read('<ddd', plan)
 if now then
   now, option = now + 0, 'PX'
 else
@@ -26,18 +26,18 @@ end
 
 local state, at, start, num, den = call('GET', key), 0, now, nil, nil
 if state then
-  at = struct.unpack('<d', state) * scale - 4503599627370496
+  at = read('<d', state) * scale - 4503599627370496
 end
 local full = at
 if #plan > 32 then
-  num, den = struct.unpack('<dd', plan, 33)
+  num, den = read('<dd', plan, 33)
   local rest = now % den
   start = (now - rest) / den * num + math.floor(rest * num / den)
   rest = full % den
   full = (full - rest) / den * num + math.floor(rest * num / den)
 end
 
-local limit, write = start + capacity, false
+local limit, allowed, write, clamped = start + capacity, true, cost > 0, false
 if full >= start and full <= limit then -- the usual case first
 elseif at < 0 or at >= 4503599627370496 then -- another rate's: what is used, in this one's ticks
   local function decimals(level) -- a mantissa and a power of ten, in microseconds
@@ -46,12 +46,12 @@ elseif at < 0 or at >= 4503599627370496 then -- another rate's: what is used, in
         '278288300314329344360375387400416432450465480500504521539557576600628657688720750756778800' ..
         '831864900924949974', i * 3 + 1, i * 3 + 3) + 0, (level - i) / 64 - 2
   end
-  local part, level = math.frexp(struct.unpack('<d', state))
+  local part, level = math.frexp(read('<d', state))
   local ahead = part * 9007199254740992 - 4503599627370496 - now
   level = level - 53
   full = start
   if level >= 0 and ahead > 0 then
-    local unit = struct.unpack('<d', plan, 25)
+    local unit = read('<d', plan, 25)
     local m, power = decimals(level)
     local parts = power < 0 and ahead * 10 ^ -power or math.ceil(ahead / 10 ^ power)
     local rest = parts % m
@@ -78,11 +78,12 @@ elseif at < 0 or at >= 4503599627370496 then -- another rate's: what is used, in
 elseif full < start then
   full = start
 else -- also what is no number
-  full, write = limit, cost > 0
+  full, clamped = limit, true
 end
-local allowed = full + cost <= limit
-if allowed and cost > 0 then
-  full, write = full + cost, true
+if full + cost <= limit then
+  full = full + cost
+else
+  allowed, write = false, clamped
 end
 
 local full_us = full

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "algorithm/fixed_window.h"
+#include "algorithm/log.h"
 #include "algorithm/sliding_window.h"
 #include "algorithm/token_bucket.h"
 
@@ -14,18 +15,27 @@ typedef struct rate_algorithm {
   void (*describe)(const rlc__rate *rate, const uint64_t *words, int64_t now_us, uint64_t cost,
                    int allowed, rlc_result *out);
   int64_t (*expiry)(const rlc__rate *rate, const uint64_t *words);
+  int (*take_back)(const rlc__rate *rate, uint64_t *words, int64_t now_us, uint64_t cost,
+                   int64_t charged_us);
+  uint64_t (*left)(const rlc__rate *rate, const uint64_t *words, int64_t now_us); /* for a charge */
 } rate_algorithm;
 
 static const rate_algorithm algorithms[] = {
     [RLC_TOKEN_BUCKET] = {1, rlc__token_bucket_step, rlc__token_bucket_describe,
-                          rlc__token_bucket_expiry},
+                          rlc__token_bucket_expiry, rlc__token_bucket_take_back,
+                          rlc__token_bucket_left},
     [RLC_FIXED_WINDOW] = {1, rlc__fixed_window_step, rlc__fixed_window_describe,
-                          rlc__fixed_window_expiry},
+                          rlc__fixed_window_expiry, rlc__fixed_window_take_back,
+                          rlc__fixed_window_left},
     [RLC_SLIDING_WINDOW] = {2, rlc__sliding_window_step, rlc__sliding_window_describe,
-                            rlc__sliding_window_expiry},
+                            rlc__sliding_window_expiry, rlc__sliding_window_take_back,
+                            rlc__sliding_window_left},
 };
 
 unsigned rlc__state_words(const rlc_policy *policy) {
+  if (rlc__is_log(policy->algorithm)) {
+    return RLC__LOG_WORDS;
+  }
   return algorithms[policy->algorithm].words * policy->rates;
 }
 
@@ -48,9 +58,13 @@ static int step_rates(const rlc_policy *policy, uint64_t *state, rlc__op op, int
 int rlc__algorithm_step(const rlc_policy *policy, uint64_t *state, rlc__op op, int64_t now_us,
                         uint64_t cost) {
   uint64_t copy[RLC__STATE_WORDS];
+  uint64_t charged;
   size_t bytes;
   int step;
 
+  if (rlc__is_log(policy->algorithm)) {
+    return rlc__log_step(policy, state, op, now_us, cost, &charged);
+  }
   if (cost == 0 && (op == RLC__OP_CHARGE || op == RLC__OP_REFUND)) {
     op = RLC__OP_CHECK; /* which at no cost changes nothing */
   }
@@ -71,8 +85,46 @@ int rlc__algorithm_step(const rlc_policy *policy, uint64_t *state, rlc__op op, i
   return step;
 }
 
-/* Whether |a| binds more than |b|: refused with the longer wait, or allowed with less left. */
-static int binds_more(const rlc_result *a, const rlc_result *b, int allowed) {
+int rlc__algorithm_take_back(const rlc_policy *policy, uint64_t *state, int64_t now_us,
+                             uint64_t cost, int64_t charged_us) {
+  const rate_algorithm *a;
+  int step = RLC__STEP_ALLOWED;
+
+  if (rlc__is_log(policy->algorithm)) {
+    return rlc__log_take_back(policy, state, now_us, cost, charged_us);
+  }
+  a = &algorithms[policy->algorithm];
+  for (unsigned i = 0; cost > 0 && i < policy->rates; ++i) {
+    step |= a->take_back(&policy->rate[i], state + i * a->words, now_us, cost, charged_us);
+  }
+  if (step & RLC__STEP_CHANGED && rlc__algorithm_expiry(policy, state) <= now_us) {
+    memset(state, 0, rlc__state_words(policy) * sizeof *state); /* as a script does, which deletes it */
+  }
+  return step;
+}
+
+uint64_t rlc__algorithm_charged(const rlc_policy *policy, const uint64_t *state, int64_t now_us,
+                                uint64_t cost) {
+  const rate_algorithm *a = &algorithms[policy->algorithm];
+  uint64_t most = 0;
+
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    uint64_t left = a->left(&policy->rate[i], state + i * a->words, now_us);
+
+    most = left > most ? left : most;
+  }
+  return cost < most ? cost : most;
+}
+
+int rlc__algorithm_renew(const rlc_policy *policy, uint64_t *state, int64_t now_us, uint64_t cost,
+                         int64_t charged_us) {
+  if (policy->algorithm == RLC_CONCURRENCY) {
+    return rlc__log_renew(policy, state, now_us, cost, charged_us);
+  }
+  return RLC__STEP_DENIED;
+}
+
+int rlc__algorithm_binds(const rlc_result *a, const rlc_result *b, int allowed) {
   if (allowed) {
     return a->remaining < b->remaining;
   }
@@ -84,9 +136,17 @@ static int binds_more(const rlc_result *a, const rlc_result *b, int allowed) {
 
 void rlc__algorithm_describe(const rlc_policy *policy, const uint64_t *state, int64_t now_us,
                              uint64_t cost, int allowed, rlc_result *out) {
-  const rate_algorithm *a = &algorithms[policy->algorithm];
+  const rate_algorithm *a;
   int found = 0;
 
+  if (rlc__is_log(policy->algorithm)) {
+    rlc__log_view view[RLC_MAX_RATES];
+
+    rlc__log_look(policy, state, now_us, cost, view);
+    rlc__log_tell(policy, view, cost, allowed, out);
+    return;
+  }
+  a = &algorithms[policy->algorithm];
   out->allowed = allowed & 1;
   for (unsigned i = 0; i < policy->rates; ++i) {
     const uint64_t *words = state + i * a->words;
@@ -100,7 +160,7 @@ void rlc__algorithm_describe(const rlc_policy *policy, const uint64_t *state, in
       passes = a->step(&policy->rate[i], copy, RLC__OP_PEEK, now_us, cost) & 1;
     }
     a->describe(&policy->rate[i], words, now_us, cost, passes, &one);
-    if (!found || binds_more(&one, out, allowed & 1)) {
+    if (!found || rlc__algorithm_binds(&one, out, allowed & 1)) {
       out->rate_index = i;
       out->limit = one.limit;
       out->remaining = one.remaining;
@@ -113,9 +173,13 @@ void rlc__algorithm_describe(const rlc_policy *policy, const uint64_t *state, in
 }
 
 int64_t rlc__algorithm_expiry(const rlc_policy *policy, const uint64_t *state) {
-  const rate_algorithm *a = &algorithms[policy->algorithm];
+  const rate_algorithm *a;
   int64_t latest = 0;
 
+  if (rlc__is_log(policy->algorithm)) {
+    return rlc__log_expiry(policy, state);
+  }
+  a = &algorithms[policy->algorithm];
   for (unsigned i = 0; i < policy->rates; ++i) {
     int64_t expiry = a->expiry(&policy->rate[i], state + i * a->words);
 

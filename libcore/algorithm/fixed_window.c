@@ -37,6 +37,11 @@ static view look(const rlc__rate *rate, uint64_t word, int64_t now_us) {
   return v;
 }
 
+/* What a charge may take: the debt is part of it. */
+static uint64_t left_of(const rlc__rate *rate, const view *v) {
+  return v->count < rate->most ? rate->most - v->count : 0;
+}
+
 static uint64_t pack(const view *v, uint64_t count) {
   return count == 0 ? 0 : v->end_s << 32 | count;
 }
@@ -58,13 +63,17 @@ int rlc__fixed_window_step(const rlc__rate *rate, uint64_t *word, rlc__op op, in
     *word = pack(&v, v.count + cost);
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_CHARGE:
-    *word = pack(&v, v.count + (fits ? cost : room));
+    room = left_of(rate, &v);
+    *word = pack(&v, v.count + (cost < room ? cost : room));
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_REFUND:
     *word = pack(&v, v.count > cost ? v.count - cost : 0);
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_PEEK:
   case RLC__OP_RESET:
+  case RLC__OP_GRANT:
+  case RLC__OP_TAKE_BACK:
+  case RLC__OP_RENEW:
     return fits;
   }
   if (v.clamped) {
@@ -72,6 +81,24 @@ int rlc__fixed_window_step(const rlc__rate *rate, uint64_t *word, rlc__op op, in
     return fits | RLC__STEP_CHANGED;
   }
   return fits;
+}
+
+int rlc__fixed_window_take_back(const rlc__rate *rate, uint64_t *word, int64_t now_us, uint64_t cost,
+                                int64_t charged_us) {
+  view v = look(rate, *word, now_us);
+
+  if (v.count == 0 || *word >> 32 != v.end_s || charged_us > now_us ||
+      charged_us < (int64_t)((v.end_s - v.length_s) * US)) {
+    return RLC__STEP_ALLOWED; /* it was another window */
+  }
+  *word = pack(&v, v.count > cost ? v.count - cost : 0);
+  return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
+}
+
+uint64_t rlc__fixed_window_left(const rlc__rate *rate, const uint64_t *word, int64_t now_us) {
+  view v = look(rate, *word, now_us);
+
+  return left_of(rate, &v);
 }
 
 void rlc__fixed_window_describe(const rlc__rate *rate, const uint64_t *word, int64_t now_us,

@@ -6,6 +6,8 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/algorithm.h \
 	%D%/fixed_window.c \
 	%D%/fixed_window.h \
+	%D%/log.c \
+	%D%/log.h \
 	%D%/sliding_window.c \
 	%D%/sliding_window.h \
 	%D%/token_bucket.c \

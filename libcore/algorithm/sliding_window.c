@@ -48,6 +48,13 @@ static uint64_t room_of(const rlc__rate *rate, const view *v) {
   return used < rate->quota ? rate->quota - used : 0;
 }
 
+/* What a charge may take: the debt is part of it. */
+static uint64_t left_of(const rlc__rate *rate, const view *v) {
+  uint64_t used = v->current + v->weighted;
+
+  return used < rate->most ? rate->most - used : 0;
+}
+
 int rlc__sliding_window_step(const rlc__rate *rate, uint64_t *words, rlc__op op, int64_t now_us,
                              uint64_t cost) {
   view v = look(rate, words, now_us);
@@ -65,13 +72,17 @@ int rlc__sliding_window_step(const rlc__rate *rate, uint64_t *words, rlc__op op,
     pack(&v, v.current + cost, words);
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_CHARGE:
-    pack(&v, v.current + (fits ? cost : room), words);
+    room = left_of(rate, &v);
+    pack(&v, v.current + (cost < room ? cost : room), words);
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_REFUND:
     pack(&v, v.current > cost ? v.current - cost : 0, words);
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_PEEK:
   case RLC__OP_RESET:
+  case RLC__OP_GRANT:
+  case RLC__OP_TAKE_BACK:
+  case RLC__OP_RENEW:
     return fits;
   }
   if (v.clamped) {
@@ -79,6 +90,24 @@ int rlc__sliding_window_step(const rlc__rate *rate, uint64_t *words, rlc__op op,
     return fits | RLC__STEP_CHANGED;
   }
   return fits;
+}
+
+int rlc__sliding_window_take_back(const rlc__rate *rate, uint64_t *words, int64_t now_us,
+                                  uint64_t cost, int64_t charged_us) {
+  view v = look(rate, words, now_us);
+
+  if (v.current == 0 || words[0] >> 32 != v.end_s || charged_us > now_us ||
+      charged_us < (int64_t)((v.end_s - rate->window_s) * US)) {
+    return RLC__STEP_ALLOWED; /* it was another window */
+  }
+  pack(&v, v.current > cost ? v.current - cost : 0, words);
+  return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
+}
+
+uint64_t rlc__sliding_window_left(const rlc__rate *rate, const uint64_t *words, int64_t now_us) {
+  view v = look(rate, words, now_us);
+
+  return left_of(rate, &v);
 }
 
 /* The wait until |cost| fits. In this window only the older counter fades; if that is not enough,

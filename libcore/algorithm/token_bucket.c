@@ -51,8 +51,8 @@ static uint64_t parts_of(const rlc__level *level, uint64_t us) {
   return us * level->part / level->times + (us * level->part % level->times != 0);
 }
 
-/* What is used in another rate's state, in ticks of |rate|: one more than its capacity where there is
- * more, and 0 for what is no state. Kept out of the way of the usual case. */
+/* What is used in another rate's state, in ticks of |rate|: one more than the most that it may be where
+ * there is more, and 0 for what is no state. Kept out of the way of the usual case. */
 __attribute__((noinline)) static uint64_t foreign_ticks(const rlc__rate *rate, uint64_t word,
                                                         uint64_t now_us) {
   rlc__level level;
@@ -66,12 +66,12 @@ __attribute__((noinline)) static uint64_t foreign_ticks(const rlc__rate *rate, u
   level = rlc__level_get(level_of(word));
   parts = parts_of(&level, full_of(word) - now_us);
   rest = parts % level.mantissa;
-  if (parts / level.mantissa > rate->capacity) {
-    return rate->capacity_ticks + 1;
+  if (parts / level.mantissa > rate->most) {
+    return rate->most_ticks + 1;
   }
   used = parts / level.mantissa * rate->unit_ticks + rest * (rate->unit_ticks / level.mantissa) +
          (rest * (rate->unit_ticks % level.mantissa) + level.mantissa - 1) / level.mantissa;
-  return used > rate->capacity_ticks ? rate->capacity_ticks + 1 : used;
+  return used > rate->most_ticks ? rate->most_ticks + 1 : used;
 }
 
 /* The microsecond |us| before the end of which no more than |room| ticks of |rate| are used. */
@@ -108,7 +108,7 @@ __attribute__((noinline)) static int lift(const rlc__rate *rate, uint64_t *word,
 __attribute__((noinline)) static void refund_foreign(const rlc__rate *rate, uint64_t *word,
                                                      uint64_t now_us, uint64_t cost) {
   rlc__level level = rlc__level_get(level_of(*word));
-  uint64_t units = cost <= rate->capacity ? cost : rate->capacity + 1;
+  uint64_t units = cost <= rate->most ? cost : rate->most + 1;
   uint128 back = (uint128)units * level.mantissa * level.times / level.part;
 
   if (back >= full_of(*word) - now_us) {
@@ -121,41 +121,45 @@ __attribute__((noinline)) static void refund_foreign(const rlc__rate *rate, uint
 /* --- one step ------------------------------------------------------------------------------ */
 
 /* A bucket at one instant, in ticks: full at |full|, never before |now|. In a state of the rate's own
- * it is never later than a whole capacity after |now|; another rate's may leave no room at all. */
+ * it is never later than a whole capacity and its debt after |now|; another rate's may leave no room at
+ * all, |left| neither. */
 typedef struct view {
   uint64_t now;
   uint64_t full;
-  uint64_t room;
+  uint64_t room; /* within the capacity: for what asks */
+  uint64_t left; /* with the debt: for what does not */
   int clamped;
   int foreign;
 } view;
 
 static view look(const rlc__rate *rate, uint64_t word, int64_t now_us) {
   view v = {ticks_of(rate, (uint64_t)now_us), ticks_of(rate, full_of(word)),
-            rate->capacity_ticks, 0, 0};
+            rate->capacity_ticks, rate->most_ticks, 0, 0};
+  uint64_t used = 0;
 
   if (level_of(word) != rate->level && full_of(word) > (uint64_t)now_us) {
-    uint64_t used = foreign_ticks(rate, word, (uint64_t)now_us);
-
+    used = foreign_ticks(rate, word, (uint64_t)now_us);
     v.foreign = used > 0;
     v.full = v.now + used;
-    v.room = used > rate->capacity_ticks ? 0 : rate->capacity_ticks - used;
   } else if (v.full <= v.now) {
     v.full = v.now;
-  } else if (v.full - v.now > rate->capacity_ticks) {
-    v.full = v.now + rate->capacity_ticks;
-    v.room = 0;
+    return v;
+  } else if (v.full - v.now > rate->most_ticks) {
+    used = rate->most_ticks;
+    v.full = v.now + used;
     v.clamped = 1;
   } else {
-    v.room = rate->capacity_ticks - (v.full - v.now);
+    used = v.full - v.now;
   }
+  v.room = used < rate->capacity_ticks ? rate->capacity_ticks - used : 0;
+  v.left = used < rate->most_ticks ? rate->most_ticks - used : 0;
   return v;
 }
 
 int rlc__token_bucket_step(const rlc__rate *rate, uint64_t *word, rlc__op op, int64_t now_us,
                            uint64_t cost) {
   view v = look(rate, *word, now_us);
-  /* A cost above the capacity would overflow the product, and never fits. */
+  /* A cost above the capacity, or what it is with the debt, would overflow the product; it never fits. */
   int fits = cost == 0 || (cost <= rate->capacity && cost * rate->unit_ticks <= v.room);
 
   switch (op) {
@@ -169,15 +173,16 @@ int rlc__token_bucket_step(const rlc__rate *rate, uint64_t *word, rlc__op op, in
     *word = own_word(rate, v.full + cost * rate->unit_ticks);
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_CHARGE:
-    if (v.foreign && v.room == 0) {
+    if (v.foreign && v.left == 0) {
       return RLC__STEP_ALLOWED | lift(rate, word, (uint64_t)now_us);
     }
-    *word = own_word(rate, v.full + (fits ? cost * rate->unit_ticks : v.room));
+    fits = cost <= rate->most && cost * rate->unit_ticks <= v.left;
+    *word = own_word(rate, v.full + (fits ? cost * rate->unit_ticks : v.left));
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_REFUND:
     if (v.foreign) {
       refund_foreign(rate, word, (uint64_t)now_us, cost);
-    } else if (cost > rate->capacity || cost * rate->unit_ticks >= v.full - v.now) {
+    } else if (cost > rate->most || cost * rate->unit_ticks >= v.full - v.now) {
       *word = 0;
     } else {
       *word = own_word(rate, v.full - cost * rate->unit_ticks);
@@ -185,6 +190,9 @@ int rlc__token_bucket_step(const rlc__rate *rate, uint64_t *word, rlc__op op, in
     return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
   case RLC__OP_PEEK:
   case RLC__OP_RESET:
+  case RLC__OP_GRANT:
+  case RLC__OP_TAKE_BACK:
+  case RLC__OP_RENEW:
     return fits;
   }
   if (v.foreign) {
@@ -195,6 +203,30 @@ int rlc__token_bucket_step(const rlc__rate *rate, uint64_t *word, rlc__op op, in
     return fits | RLC__STEP_CHANGED;
   }
   return fits;
+}
+
+/* The refill since the charge cannot have given back already what is given here: spec.md derives it. */
+int rlc__token_bucket_take_back(const rlc__rate *rate, uint64_t *word, int64_t now_us, uint64_t cost,
+                                int64_t charged_us) {
+  view v = look(rate, *word, now_us);
+  uint64_t since;
+  uint64_t back;
+
+  if (v.foreign || v.clamped || charged_us > now_us) {
+    return RLC__STEP_ALLOWED;
+  }
+  since = v.now - ticks_of(rate, (uint64_t)charged_us);
+  back = (cost <= rate->most ? cost : rate->most + 1) * rate->unit_ticks;
+  if (back <= since) {
+    return RLC__STEP_ALLOWED;
+  }
+  back -= since;
+  *word = back < v.full - v.now ? own_word(rate, v.full - back) : 0;
+  return RLC__STEP_ALLOWED | RLC__STEP_CHANGED;
+}
+
+uint64_t rlc__token_bucket_left(const rlc__rate *rate, const uint64_t *word, int64_t now_us) {
+  return look(rate, *word, now_us).left / rate->unit_ticks;
 }
 
 void rlc__token_bucket_describe(const rlc__rate *rate, const uint64_t *word, int64_t now_us,
@@ -220,7 +252,7 @@ void rlc__token_bucket_describe(const rlc__rate *rate, const uint64_t *word, int
                                                                           cost * rate->unit_ticks);
   } else {
     out->retry_us =
-        (int64_t)us_of(rate, v.now + (cost * rate->unit_ticks - v.room)) - now_us;
+        (int64_t)us_of(rate, v.full + cost * rate->unit_ticks - rate->capacity_ticks) - now_us;
   }
 }
 

@@ -43,6 +43,11 @@ size_t rlc_http_format_policy(char *buf, size_t size, const char *name, const rl
   }
   write_string(&w, name);
   write_parameter(&w, ";q=", rate->quota);
+  if (policy->algorithm == RLC_CONCURRENCY) {
+    /* The window is how long a slot may be held, and nothing that a client should pace itself by. */
+    rlc__write_text(&w, ";qu=\"concurrent-requests\"");
+    return rlc__write_end(&w);
+  }
   write_parameter(&w, ";w=", rate->window_s);
   if (rate->capacity != rate->quota) {
     write_parameter(&w, ";rlr-burst=", rate->capacity);

@@ -39,6 +39,8 @@ static int read_limit(const rlc_limit *limit, size_t size, rlc__item *item) {
   }
   item->cost = limit->cost;
   item->fail = limit->fail;
+  item->charged_us = item->mirrored_us = 0;
+  item->mirrored = 0;
   item->result = (rlc_result)RLC_RESULT_INIT;
   if (limit->name != NULL) {
     if (!rlc_name_ok(limit->name)) {
@@ -78,6 +80,9 @@ static int read_limits(rlc__batch *b, const rlc_limit *limits, size_t n) {
       ++at;
     }
     b->item_of[i] = (unsigned char)at;
+    if (b->call.op == RLC__OP_GRANT && (item->cost == 0 || at < b->call.n)) {
+      return RLC_ERR_INVALID;
+    }
     if (at == b->call.n) {
       ++b->call.n;
     } else if (strcmp(b->items[at].policy->text, item->policy->text) != 0) {
@@ -88,6 +93,32 @@ static int read_limits(rlc__batch *b, const rlc_limit *limits, size_t n) {
     }
   }
   return 0;
+}
+
+size_t rlc__items_size(const rlc__item *items, size_t n) {
+  size_t size = 0;
+
+  for (size_t i = 0; i < n; ++i) {
+    size += items[i].key_len + items[i].group_len + items[i].name_len + 1;
+  }
+  return size;
+}
+
+static const char *copy(char **to, const void *from, size_t len) {
+  char *at = *to;
+
+  memcpy(at, from, len);
+  *to += len;
+  return at;
+}
+
+void rlc__items_own(rlc__item *items, size_t n, char *to) {
+  for (size_t i = 0; i < n; ++i) {
+    items[i].key = copy(&to, items[i].key, items[i].key_len);
+    items[i].group = copy(&to, items[i].group, items[i].group_len);
+    items[i].name = copy(&to, items[i].name, items[i].name_len);
+    *to++ = '\0';
+  }
 }
 
 static const rlc_result *result_at(const rlc_result *results, size_t i) {
@@ -114,7 +145,7 @@ int rlc__batch_read(rlc__batch *b, rlc__op op, const rlc_limit *limits, size_t n
   if (results != NULL && !rlc__batch_fits(b, results)) {
     return RLC_ERR_INVALID;
   }
-  b->call = (rlc__call){op, b->items, 0, 0, 0};
+  b->call = (rlc__call){.op = op, .items = b->items};
   return read_limits(b, limits, n);
 }
 
@@ -173,7 +204,7 @@ int rlc__batch_give(const rlc__batch *b, rlc__counters *counters, rlc_result *re
     }
   }
   bound = &b->items[b->item_of[index]].result;
-  if (b->call.op == RLC__OP_CHECK) {
+  if (b->call.op == RLC__OP_CHECK || b->call.op == RLC__OP_GRANT) {
     count(counters, bound->allowed, b);
   }
   for (size_t i = 0; results != NULL && i < b->n; ++i) {

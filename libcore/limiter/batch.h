@@ -14,10 +14,15 @@ typedef struct rlc__batch {
   unsigned char item_of[RLC_MAX_LIMITS]; /* for each of them the item that stands for it */
 } rlc__batch;
 
-/* Checks what a verb was given, and reads |limits|, whose keys and names are pointed to, not copied.
- * |results| and |decision| may be NULL. Returns 0 or RLC_ERR_INVALID. */
+/* Checks what a verb was given, and reads |limits|, whose keys and names are pointed to, not copied. A
+ * grant has costs, and no limit twice. |results| and |decision| may be NULL. Returns 0 or RLC_ERR_INVALID. */
 int rlc__batch_read(rlc__batch *b, rlc__op op, const rlc_limit *limits, size_t n,
                     const rlc_result *results, const rlc_decision *decision);
+
+/* Copies the keys, groups and names of |n| |items| to |to|, of rlc__items_size bytes, and has them point
+ * there. */
+size_t rlc__items_size(const rlc__item *items, size_t n);
+void rlc__items_own(rlc__item *items, size_t n, char *to);
 
 /* Whether |results| can take those of |b|. */
 int rlc__batch_fits(const rlc__batch *b, const rlc_result *results);

@@ -54,6 +54,12 @@ int rlc_limiter_new(rlc_limiter **out, const char *url_text, const rlc_options *
   limiter->timeout_us = rlc__url_timeout_us(url, options);
   limiter->clock = options->clock;
   limiter->clock_user = options->clock_user;
+  limiter->log = options->log;
+  rv = rlc__keeper_new(&limiter->keeper, &options->memory);
+  if (rv != 0) {
+    rv = rlc__fail(rv, why, why_size, "out of memory");
+    goto leave;
+  }
   limiter->counters = rlc__counters_new();
   if (limiter->counters == NULL) {
     rv = rlc__fail(RLC_ERR_SYSTEM, why, why_size, "no shared memory for counters: %s",
@@ -78,6 +84,7 @@ void rlc_limiter_del(rlc_limiter *limiter) {
   if (limiter == NULL) {
     return;
   }
+  rlc__keeper_del(limiter->keeper);
   if (limiter->store != NULL) {
     limiter->store->ops->del(limiter->store);
   }
@@ -97,6 +104,15 @@ void rlc__limiter_set_times(rlc_limiter *limiter, rlc__call *call) {
 
 /* --- one call ------------------------------------------------------------------------------ */
 
+int rlc__limiter_decide(rlc_limiter *limiter, rlc__batch *b, rlc_result *results,
+                        rlc_decision *decision) {
+  rlc__limiter_set_times(limiter, &b->call);
+  if (limiter->store->ops->decide(limiter->store, &b->call) != 0) {
+    return RLC_ERR_FOREIGN; /* no guard around it: a table whose locks somebody destroyed */
+  }
+  return rlc__batch_give(b, limiter->counters, results, decision);
+}
+
 static int run(rlc_limiter *limiter, rlc__op op, const rlc_limit *limits, size_t n,
                rlc_result *results, rlc_decision *decision) {
   rlc__batch b;
@@ -106,14 +122,7 @@ static int run(rlc_limiter *limiter, rlc__op op, const rlc_limit *limits, size_t
     return RLC_ERR_INVALID;
   }
   rv = rlc__batch_read(&b, op, limits, n, results, decision);
-  if (rv != 0) {
-    return rv;
-  }
-  rlc__limiter_set_times(limiter, &b.call);
-  if (limiter->store->ops->decide(limiter->store, &b.call) != 0) {
-    return RLC_ERR_FOREIGN; /* no guard around it: a table whose locks somebody destroyed */
-  }
-  return rlc__batch_give(&b, limiter->counters, results, decision);
+  return rv == 0 ? rlc__limiter_decide(limiter, &b, results, decision) : rv;
 }
 
 int rlc_limiter_check(rlc_limiter *limiter, const rlc_limit *limits, size_t n, rlc_result *results,
@@ -140,6 +149,11 @@ int rlc_limiter_reset(rlc_limiter *limiter, const rlc_limit *limits, size_t n) {
   return run(limiter, RLC__OP_RESET, limits, n, NULL, NULL);
 }
 
+int rlc_limiter_grant(rlc_limiter *limiter, const rlc_limit *limits, size_t n, rlc_result *results,
+                      rlc_decision *decision) {
+  return run(limiter, RLC__OP_GRANT, limits, n, results, decision);
+}
+
 /* --- what a limiter tells ------------------------------------------------------------------ */
 
 int rlc_limiter_get_shm_fd(const rlc_limiter *limiter) {
@@ -162,6 +176,7 @@ int rlc_limiter_get_stats(rlc_limiter *limiter, rlc_stats *stats) {
   stats->denied = rlc__counters_get(limiter->counters, RLC__COUNT_DENIED);
   stats->fallback = rlc__counters_get(limiter->counters, RLC__COUNT_FALLBACK);
   stats->fail_open = rlc__counters_get(limiter->counters, RLC__COUNT_FAIL_OPEN);
+  stats->leases_lost = rlc__counters_get(limiter->counters, RLC__COUNT_LEASES_LOST);
   stats->fail_closed = rlc__counters_get(limiter->counters, RLC__COUNT_FAIL_CLOSED);
   if (limiter->store->ops->get_stats != NULL) {
     limiter->store->ops->get_stats(limiter->store, stats);

@@ -6,6 +6,9 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/batch.h \
 	%D%/counters.c \
 	%D%/counters.h \
+	%D%/keeper.c \
+	%D%/keeper.h \
+	%D%/lease.c \
 	%D%/limiter.c \
 	%D%/limiter.h \
 	%D%/queue.c

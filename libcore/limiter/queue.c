@@ -94,34 +94,16 @@ size_t rlc_queue_get_pending(const rlc_queue *queue) {
 
 /* Makes a ticket of |b|, with keys, groups and names of its own. Returns NULL without memory. */
 static ticket *ticket_new(const rlc_queue *queue, const rlc__batch *b, void *user) {
-  size_t size = sizeof(ticket);
-  ticket *t;
-  char *to;
+  size_t size = sizeof(ticket) + rlc__items_size(b->items, b->call.n);
+  ticket *t = rlc__calloc(&queue->limiter->memory, 1, size);
 
-  for (size_t i = 0; i < b->call.n; ++i) {
-    size += b->items[i].key_len + b->items[i].group_len + b->items[i].name_len + 1;
-  }
-  t = rlc__calloc(&queue->limiter->memory, 1, size);
   if (t == NULL) {
     return NULL;
   }
   t->user = user;
   t->batch = *b;
   t->batch.call.items = t->batch.items;
-  to = (char *)(t + 1);
-  for (size_t i = 0; i < b->call.n; ++i) {
-    rlc__item *item = &t->batch.items[i];
-
-    memcpy(to, item->key, item->key_len);
-    item->key = to;
-    to += item->key_len;
-    memcpy(to, item->group, item->group_len);
-    item->group = to;
-    to += item->group_len;
-    memcpy(to, item->name, item->name_len);
-    item->name = to;
-    to += item->name_len + 1;
-  }
+  rlc__items_own(t->batch.items, b->call.n, (char *)(t + 1));
   return t;
 }
 
@@ -138,13 +120,14 @@ int rlc_queue_submit(rlc_queue *queue, rlc_op op, const rlc_limit *limits, size_
                                 [RLC_OP_PEEK] = RLC__OP_PEEK,
                                 [RLC_OP_CHARGE] = RLC__OP_CHARGE,
                                 [RLC_OP_REFUND] = RLC__OP_REFUND,
-                                [RLC_OP_RESET] = RLC__OP_RESET};
+                                [RLC_OP_RESET] = RLC__OP_RESET,
+                                [RLC_OP_GRANT] = RLC__OP_GRANT};
   rlc_limiter *limiter;
   rlc__batch b;
   ticket *t;
   int rv;
 
-  if (queue == NULL || (int)op < RLC_OP_CHECK || op > RLC_OP_RESET) {
+  if (queue == NULL || (int)op < RLC_OP_CHECK || op > RLC_OP_GRANT) {
     return RLC_ERR_INVALID;
   }
   limiter = queue->limiter;

@@ -75,6 +75,11 @@ static uint128 most_of_sliding(const rlc__rate *rate, uint64_t span) {
   return sum + room(rate, last, left < rate->steps ? left : rate->steps);
 }
 
+/* A quota at each of the moments that lie a window apart. */
+static uint128 most_of_log(const rlc__rate *rate, uint64_t span) {
+  return ((uint128)(span / rate->window_us) + 1) * rate->quota;
+}
+
 int rlc_policy_get_bound(const rlc_policy *policy, unsigned index, uint64_t span_us,
                          uint64_t *most) {
   uint128 bound = 0;
@@ -91,6 +96,12 @@ int rlc_policy_get_bound(const rlc_policy *policy, unsigned index, uint64_t span
     break;
   case RLC_SLIDING_WINDOW:
     bound = most_of_sliding(&policy->rate[index], span_us);
+    break;
+  case RLC_SLIDING_LOG:
+    bound = most_of_log(&policy->rate[index], span_us);
+    break;
+  case RLC_CONCURRENCY: /* slots that are given back are taken again, as often as that goes */
+    bound = span_us == 0 ? policy->rate[index].quota : UINT64_MAX;
     break;
   }
   *most = bound < UINT64_MAX ? (uint64_t)bound : UINT64_MAX;

@@ -2,6 +2,8 @@
 
 # Policy text into a policy. Pure, but for the files of time zones.
 libcore_librlcore_static_la_SOURCES += \
+	%D%/ban.c \
+	%D%/ban.h \
 	%D%/bound.c \
 	%D%/calendar.c \
 	%D%/calendar.h \

@@ -39,26 +39,30 @@ static const hint other_units[] = {
     {"us", "windows are whole seconds; write a smaller quota per \"s\""},
 };
 
-static const char *const algorithm_words[] = {"token-bucket", "fixed-window", "sliding-window"};
+static const char *const algorithm_words[] = {"token-bucket", "fixed-window", "sliding-window",
+                                              "sliding-log", "concurrency"};
 
 static const hint other_algorithms[] = {
-    {"sliding-log", "\"sliding-log\" is not available in this version; write \"sliding-window\""},
-    {"concurrency", "\"concurrency\" is not available in this version; write \"token-bucket\" with "
-                    "a small burst"},
+    {"sliding-window-log", "write \"sliding-log\""},
+    {"sliding-window-counter", "write \"sliding-window\""},
+    {"log", "write \"sliding-log\""},
+    {"semaphore", "write \"concurrency\""},
+    {"concurrent", "write \"concurrency\""},
+    {"concurrent-requests", "write \"concurrency\""},
+    {"gcra", "write \"token-bucket\", which is that"},
+    {"leaky-bucket", "write \"token-bucket\", which is that as a meter"},
 };
 
 const char *const rlc__option_words[RLC__OPTIONS] = {"algorithm", "burst", "align", "tz",
-                                                     "anchor"};
+                                                     "anchor", "ban", "debt"};
 
-#define OPTIONS "an option (algorithm=, burst=, align=, tz=, anchor=)"
+#define OPTIONS "an option (algorithm=, burst=, align=, tz=, anchor=, ban=, debt=)"
 
 static const hint other_options[] = {
     {"timezone", "write \"tz=\""},
     {"zone", "write \"tz=\""},
     {"delay", "\"delay=\" is not available in this version; leave it out: a request that does not "
               "fit is refused at once"},
-    {"ban", "\"ban=\" is not available in this version; leave it out, and add a rate with a longer "
-            "window, as in \"10/s,100/h\""},
 };
 
 static int is_blank(char c) {
@@ -113,7 +117,7 @@ static slice read_number(parser *p, uint64_t *out) {
   return digits;
 }
 
-/* Reads a quota or burst, which |what| names with its article. */
+/* Reads a quota, burst or debt, which |what| names with its article. */
 static int read_amount(parser *p, const char *what, const char *example, uint64_t *out) {
   char buf[SHOWN];
   const char *start = p->at;
@@ -184,6 +188,15 @@ static int read_months(parser *p, slice window, uint64_t count, unsigned unit_mo
   into->calendar.span = RLC__SPAN_MONTHS;
   into->calendar.months = (unsigned)count * unit_months;
   into->window_s = rlc__months_days(into->calendar.months) * UINT64_C(86400);
+  return 0;
+}
+
+uint64_t rlc__unit_seconds(const char *at, size_t len) {
+  for (size_t i = 0; i < COUNT(units); ++i) {
+    if (slice_is((slice){at, len}, units[i].word)) {
+      return units[i].seconds;
+    }
+  }
   return 0;
 }
 
@@ -276,8 +289,8 @@ static int read_algorithm(parser *p, slice value) {
   if (instead != NULL) {
     return fail_at(p, value.at, "%s", instead);
   }
-  return fail_at(p, value.at, "expected token-bucket, fixed-window or sliding-window after "
-                 "\"algorithm=\", found \"%s\"%s%s%s", show(buf, value),
+  return fail_at(p, value.at, "expected token-bucket, fixed-window, sliding-window, sliding-log or "
+                 "concurrency after \"algorithm=\", found \"%s\"%s%s%s", show(buf, value),
                  meant != NULL ? " - did you mean \"" : "", meant != NULL ? meant : "",
                  meant != NULL ? "\"?" : "");
 }
@@ -304,13 +317,14 @@ static int fail_option(parser *p, slice name) {
                  meant != NULL ? meant : "", meant != NULL ? "=\"?" : "");
 }
 
-static int read_burst(parser *p) {
+/* Reads the number behind |which|, "burst=" or "debt=", which |what| names with its article. */
+static int read_option_amount(parser *p, option which, const char *what, uint64_t *out) {
   char buf[SHOWN];
-  int rv = read_amount(p, "a burst", "20", &p->burst);
+  int rv = read_amount(p, what, "20", out);
 
   if (rv == 0 && p->at < p->end && !is_blank(*p->at)) {
-    rv = fail_at(p, p->at, "expected a space or the end after \"burst=%" PRIu64 "\", found %s",
-                 p->burst, found(p, buf));
+    rv = fail_at(p, p->at, "expected a space or the end after \"%s=%" PRIu64 "\", found %s",
+                 rlc__option_words[which], *out, found(p, buf));
   }
   return rv;
 }
@@ -374,13 +388,17 @@ static int read_option(parser *p) {
   case OPTION_ALGORITHM:
     break;
   case OPTION_BURST:
-    return read_burst(p);
+    return read_option_amount(p, OPTION_BURST, "a burst", &p->burst);
   case OPTION_ALIGN:
     return read_align(p, read_until(p, ' '));
   case OPTION_TZ:
     return read_tz(p, read_until(p, ' '));
   case OPTION_ANCHOR:
     return read_anchor(p, read_until(p, ' '));
+  case OPTION_BAN:
+    return rlc__ban_read(p, read_until(p, ' '));
+  case OPTION_DEBT:
+    return read_option_amount(p, OPTION_DEBT, "a debt", &p->debt);
   }
   return read_algorithm(p, read_until(p, ' '));
 }

@@ -19,10 +19,12 @@ typedef enum option {
   OPTION_BURST,
   OPTION_ALIGN,
   OPTION_TZ,
-  OPTION_ANCHOR
+  OPTION_ANCHOR,
+  OPTION_BAN,
+  OPTION_DEBT
 } option;
 
-#define RLC__OPTIONS 5
+#define RLC__OPTIONS 7
 
 /* A piece of the text. */
 typedef struct slice {
@@ -39,6 +41,7 @@ typedef struct parser {
   const char *option_at[RLC__OPTIONS]; /* by option; NULL: not given */
   const char *month_at;           /* the first window of months or years; NULL: there is none */
   uint64_t burst;
+  uint64_t debt;
   rlc__anchor anchor;
   rlc__anchor_kind anchor_kind;
   char *why;
@@ -47,6 +50,12 @@ typedef struct parser {
 
 /* The names of the options, by their number. */
 extern const char *const rlc__option_words[RLC__OPTIONS];
+
+/* How many seconds the unit |at| ("min") has; 0 for months, years and what is none. */
+uint64_t rlc__unit_seconds(const char *at, size_t len);
+
+/* Reads what stands behind "ban=". Returns 0, or RLC_ERR_POLICY with a sentence. */
+int rlc__ban_read(parser *p, slice value);
 
 /* Decides what the options mean together, and computes what the algorithms need. Returns 0, or
  * RLC_ERR_POLICY with a sentence. */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,8 +104,11 @@ static void append_calendar(rlc_policy *policy) {
   }
 }
 
-/* Writes what rlc__policy_parse reads, in the one form that policies of this meaning have. */
-static void write_text(rlc_policy *policy) {
+/* Writes what rlc__policy_parse reads, in the one form that policies of this meaning have. Returns 0, or
+ * -1 where that is too long. */
+static int write_text(rlc_policy *policy) {
+  char ban[RLC__BAN_TEXT];
+
   policy->text[0] = '\0';
   for (unsigned i = 0; i < policy->rates; ++i) {
     append(policy, "%s%" PRIu64 "/", i > 0 ? "," : "", policy->rate[i].quota);
@@ -116,7 +120,15 @@ static void write_text(rlc_policy *policy) {
   if (policy->rate[0].capacity != policy->rate[0].quota) {
     append(policy, " burst=%" PRIu64, policy->rate[0].capacity);
   }
+  if (policy->rate[0].debt > 0) { /* all rates have the same */
+    append(policy, " debt=%" PRIu64, policy->rate[0].debt);
+  }
   append_calendar(policy);
+  if (policy->ban.most > 0) {
+    rlc__ban_format(&policy->ban, ban);
+    append(policy, " ban=%s", ban);
+  }
+  return strlen(policy->text) < sizeof policy->text - 1 ? 0 : -1;
 }
 
 /* Returns 0, or -1 if OpenSSL could not hash, which it only fails to do for want of memory. */
@@ -167,7 +179,11 @@ int rlc_policy_new(rlc_policy **out, const char *name, const char *text, const r
   if (name != NULL) {
     memcpy(policy->name, name, strlen(name) + 1);
   }
-  write_text(policy);
+  if (write_text(policy) != 0) {
+    rv = rlc__fail(RLC_ERR_POLICY, why, why_size, "column 1: written out in full this policy has %d "
+                   "bytes or more; leave out a rate or an option", RLC__POLICY_TEXT_SIZE - 1);
+    goto leave;
+  }
   if (write_id(policy) != 0) {
     rv = rlc__fail(RLC_ERR_NOMEM, why, why_size, "out of memory");
     goto leave;
@@ -183,12 +199,22 @@ leave:
 void rlc_policy_del(rlc_policy *policy) {
   rlc_memory memory;
 
-  if (policy == NULL) {
+  if (policy == NULL ||
+      atomic_fetch_sub_explicit(&policy->held, 1, memory_order_acq_rel) > 0) {
     return;
   }
   memory = policy->memory;
   rlc__zone_del(policy->zone);
   rlc__free(&memory, policy);
+}
+
+const rlc_policy *rlc__policy_keep(const rlc_policy *policy) {
+  atomic_fetch_add_explicit(&((rlc_policy *)(uintptr_t)policy)->held, 1, memory_order_relaxed);
+  return policy;
+}
+
+void rlc__policy_drop(const rlc_policy *policy) {
+  rlc_policy_del((rlc_policy *)(uintptr_t)policy);
 }
 
 const char *rlc_policy_get_name(const rlc_policy *policy) {
@@ -224,6 +250,29 @@ int rlc_policy_get_rate(const rlc_policy *policy, unsigned index, uint64_t *quot
   return 0;
 }
 
+uint64_t rlc_policy_get_debt(const rlc_policy *policy) {
+  return policy->rate[0].debt;
+}
+
+int rlc_policy_get_ban(const rlc_policy *policy, uint64_t *denials, uint64_t *window_us,
+                       uint64_t *first_us, uint64_t *longest_us) {
+  const rlc__ban *ban = &policy->ban;
+
+  if (denials != NULL) {
+    *denials = ban->most;
+  }
+  if (window_us != NULL) {
+    *window_us = ban->within_s * 1000000;
+  }
+  if (first_us != NULL) {
+    *first_us = ban->first_s * 1000000;
+  }
+  if (longest_us != NULL) {
+    *longest_us = ban->longest_s * 1000000;
+  }
+  return ban->most > 0;
+}
+
 int rlc__policy_share(rlc_policy **out, const rlc_policy *whole, uint64_t parts) {
   rlc_policy *share = NULL;
   int rv = 0;
@@ -237,13 +286,14 @@ int rlc__policy_share(rlc_policy **out, const rlc_policy *whole, uint64_t parts)
     return RLC_ERR_NOMEM;
   }
   /* The id stays the whole policy's: the share is of that limit's state. */
-  *share = *whole;
+  memcpy(share, whole, sizeof *share);
+  atomic_init(&share->held, 0);
   rlc__zone_keep(share->zone);
   if (rlc__rates_share(share->rate, share->rates, share->algorithm, parts) != 0) {
     rv = RLC_ERR_POLICY;
     goto leave;
   }
-  write_text(share);
+  (void)write_text(share); /* no longer than the whole's */
   *out = share;
   share = NULL;
 

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "policy/ban.h"
 #include "policy/calendar.h"
 #include "rlcore/rlcore.h"
 
@@ -24,12 +25,15 @@
 typedef struct rlc__rate {
   uint64_t quota;          /* 1 .. RLC_MAX_QUOTA */
   uint64_t capacity;       /* burst, or quota */
+  uint64_t debt;           /* how far charges may go beyond the capacity */
+  uint64_t most;           /* capacity + debt, at most RLC_MAX_QUOTA where there is a debt */
   uint64_t window_us;      /* whole seconds */
   uint64_t window_s;
   uint64_t unit_ticks;     /* token bucket */
   uint64_t tick_num;
   uint64_t tick_den;
-  uint64_t capacity_ticks; /* capacity * unit_ticks, < 2^49 */
+  uint64_t capacity_ticks; /* capacity * unit_ticks */
+  uint64_t most_ticks;     /* most * unit_ticks, < 2^49 */
   unsigned level;          /* level.h */
   uint64_t step_us;        /* sliding window */
   uint64_t steps;
@@ -45,9 +49,11 @@ typedef struct rlc__rate {
 
 struct rlc_policy {
   rlc_memory memory;
+  _Atomic unsigned held;                /* by how many beside whom it was made for */
   rlc_algorithm algorithm;
   unsigned rates;
   rlc__rate rate[RLC_MAX_RATES];
+  rlc__ban ban;
   int is_calendar;                      /* a rate at least has windows of the calendar */
   rlc__zone *zone;                      /* theirs; NULL: UTC */
   char zone_name[RLC__ZONE_NAME + 1];   /* "" for UTC */
@@ -56,13 +62,23 @@ struct rlc_policy {
   char id[RLC__POLICY_ID_SIZE];         /* 7 base64url characters of SHA-256(text) */
 };
 
-/* Fills the computed members of |rate| from quota, capacity and window_s. Returns 0, or -1 where no
+/* Whether the states of |algorithm| are logs: a time stamp for each unit. */
+static inline int rlc__is_log(rlc_algorithm algorithm) {
+  return algorithm >= RLC_SLIDING_LOG;
+}
+
+/* Fills the computed members of |rate| from quota, capacity, debt and window_s. Returns 0, or -1 where no
  * tick of at least one microsecond divides the unit of cost; then |*nearest| is a quota a little
- * below that can be counted; it is 0 where instead the capacity is too large for 2^49 ticks. */
+ * below that can be counted; it is 0 where instead the capacity, or what it is with the debt, is too large
+ * for 2^49 ticks. */
 int rlc__rate_prepare(rlc__rate *rate, rlc_algorithm algorithm, uint64_t *nearest);
 
-/* Makes |out| this machine's share 1/|parts| of |whole|: quotas and bursts divided, rounded down, at
- * least 1. Returns 0, RLC_ERR_POLICY if the share cannot be counted, or RLC_ERR_NOMEM. */
+/* Has |policy| live until it was dropped as well as deleted. Returns |policy|. */
+const rlc_policy *rlc__policy_keep(const rlc_policy *policy);
+void rlc__policy_drop(const rlc_policy *policy);
+
+/* Makes |out| this machine's share 1/|parts| of |whole|: quotas, bursts and debts divided, rounded down,
+ * the first two at least 1. Returns 0, RLC_ERR_POLICY if the share cannot be counted, or RLC_ERR_NOMEM. */
 int rlc__policy_share(rlc_policy **out, const rlc_policy *whole, uint64_t parts);
 
 #endif

@@ -104,7 +104,9 @@ int rlc__rate_prepare(rlc__rate *rate, rlc_algorithm algorithm, uint64_t *neares
   rate->window_us = rate->window_s * US;
   rate->step_us = (rate->window_us + MAX_STEPS - 1) / MAX_STEPS;
   rate->steps = rate->window_us / rate->step_us;
+  rate->most = rate->capacity + rate->debt;
   rate->capacity_ticks = 0;
+  rate->most_ticks = 0;
   rate->level = rlc__level_of(rate->quota, rate->window_us);
   if (algorithm == RLC_TOKEN_BUCKET && find_ticks(rate->quota, rate->window_us, &t) != 0) {
     *nearest = nearest_below(rate->quota, rate->window_us);
@@ -119,11 +121,12 @@ int rlc__rate_prepare(rlc__rate *rate, rlc_algorithm algorithm, uint64_t *neares
   if (t.unit == 0) {
     return -1;
   }
-  if (rate->capacity > MAX_CAPACITY_TICKS / t.unit) {
+  if (rate->most > MAX_CAPACITY_TICKS / t.unit) {
     *nearest = 0;
     return -1;
   }
   rate->capacity_ticks = rate->capacity * t.unit;
+  rate->most_ticks = rate->most * t.unit;
   return 0;
 }
 
@@ -132,9 +135,11 @@ int rlc__rate_prepare(rlc__rate *rate, rlc_algorithm algorithm, uint64_t *neares
 static int share_rate(rlc__rate *rate, rlc_algorithm algorithm, uint64_t parts) {
   int plain = rate->capacity == rate->quota;
   uint64_t nearest;
+  uint64_t most;
 
   rate->quota = rate->quota / parts > 0 ? rate->quota / parts : 1;
   rate->capacity = rate->capacity / parts > 0 ? rate->capacity / parts : 1;
+  rate->debt /= parts;
   if (rlc__rate_prepare(rate, algorithm, &nearest) == 0) {
     return 0;
   }
@@ -145,11 +150,13 @@ static int share_rate(rlc__rate *rate, rlc_algorithm algorithm, uint64_t parts) 
       return 0;
     }
   }
-  /* Only the burst is too large now: a small quota's rounding has made the units long. */
+  /* Only burst and debt are too large now: a small quota's rounding has made the units long. */
   if (nearest != 0 || rate->unit_ticks == 0) {
     return -1;
   }
-  rate->capacity = MAX_CAPACITY_TICKS / rate->unit_ticks;
+  most = MAX_CAPACITY_TICKS / rate->unit_ticks;
+  rate->capacity = rate->capacity < most ? rate->capacity : most;
+  rate->debt = most - rate->capacity;
   return rlc__rate_prepare(rate, algorithm, &nearest);
 }
 

@@ -7,6 +7,7 @@
 #define DAY_S UINT64_C(86400)
 #define WEEK_S UINT64_C(604800)
 #define THURSDAY 3u
+#define MAX_TICKS ((UINT64_C(1) << 49) - 1)
 
 /* Makes days and weeks the calendar's. Shorter windows stay: a minute is one on every clock. */
 static int align(parser *p) {
@@ -141,6 +142,66 @@ static int settle_calendar(parser *p) {
   return rv;
 }
 
+/* What a log can keep. A time stamp for each unit is the price of being exact. */
+static int check_log(parser *p) {
+  const rlc_policy *policy = p->policy;
+  int leases = policy->algorithm == RLC_CONCURRENCY;
+  char buf[SHOWN];
+
+  if (leases && policy->rates > 1) {
+    return fail_at(p, p->rate_text[1].at, "concurrency has one quota, of what may be under way at "
+                   "once, and one window, after which a slot is free again; leave \"%s\" out, or "
+                   "make it a limit of its own", show(buf, p->rate_text[1]));
+  }
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    if (policy->rate[i].quota > RLC_MAX_LOG) {
+      return fail_at(p, p->rate_text[i].at, "\"%s\" would keep a time stamp for each of %" PRIu64
+                     " units, and %u is the most; %s", show(buf, p->rate_text[i]),
+                     policy->rate[i].quota, RLC_MAX_LOG,
+                     leases ? "write a smaller quota"
+                            : "write \"algorithm=sliding-window\", which keeps two numbers");
+    }
+  }
+  return 0;
+}
+
+/* Gives each rate the debt, where there is one. A capacity and its debt are one number to count in. */
+static int settle_debt(parser *p) {
+  rlc_policy *policy = p->policy;
+  unsigned most = rlc__is_log(policy->algorithm) ? RLC_MAX_LOG : RLC_MAX_QUOTA;
+  const char *at = p->option_at[OPTION_DEBT];
+
+  if (at != NULL && policy->algorithm == RLC_CONCURRENCY) {
+    return fail_at(p, at, "\"debt=\" has no meaning with algorithm=%s; leave it out: what is held "
+                   "comes back when it is released", rlc__algorithm_name(policy->algorithm));
+  }
+  for (unsigned i = 0; at != NULL && i < policy->rates; ++i) {
+    rlc__rate *rate = &policy->rate[i];
+
+    rate->debt = p->debt;
+    if (rate->capacity + rate->debt > most) {
+      return rate->capacity < most
+                 ? fail_at(p, at, "a capacity of %" PRIu64 " and this debt are more than %u "
+                           "together; write a debt of at most %" PRIu64, rate->capacity,
+                           most, most - rate->capacity)
+                 : fail_at(p, at, "a capacity of %" PRIu64 " leaves no room for a debt; leave "
+                           "\"debt=\" out", rate->capacity);
+    }
+  }
+  return 0;
+}
+
+/* The burst could be counted, and with the debt it cannot. |shown| is the rate. */
+static int fail_debt(const parser *p, const rlc__rate *rate, const char *shown) {
+  uint64_t most = MAX_TICKS / rate->unit_ticks - rate->capacity;
+  const char *at = p->option_at[OPTION_DEBT];
+
+  return most > 0 ? fail_at(p, at, "at \"%s\" this debt would take %" PRIu64 " years to pay back; "
+                            "write a debt of at most %" PRIu64, shown,
+                            rate->debt * rate->window_s / rate->quota / (365 * 86400), most)
+                  : fail_at(p, at, "\"%s\" leaves no room for a debt; leave \"debt=\" out", shown);
+}
+
 int rlc__policy_settle(parser *p) {
   rlc_policy *policy = p->policy;
   const char *burst_at = p->option_at[OPTION_BURST];
@@ -156,6 +217,12 @@ int rlc__policy_settle(parser *p) {
     policy->rate[0].capacity = p->burst;
   }
   rv = settle_calendar(p);
+  if (rv == 0 && rlc__is_log(policy->algorithm)) {
+    rv = check_log(p);
+  }
+  if (rv == 0) {
+    rv = settle_debt(p);
+  }
   if (rv != 0) {
     return rv;
   }
@@ -166,15 +233,18 @@ int rlc__policy_settle(parser *p) {
       continue;
     }
     show(buf, p->rate_text[i]);
-    /* Without |nearest| it is the burst that cannot be counted, and only rate 0 has one. */
     if (nearest > 0) {
       return fail_at(p, p->rate_text[i].at, "\"%s\" cannot be counted exactly in microseconds; "
                      "write a quota of %" PRIu64 ", or algorithm=fixed-window", buf, nearest);
     }
+    if (p->option_at[OPTION_DEBT] != NULL && rate->capacity <= MAX_TICKS / rate->unit_ticks) {
+      return fail_debt(p, rate, buf);
+    }
+    /* Without |nearest| it is the burst that cannot be counted, and only rate 0 has one. */
     return fail_at(p, burst_at, "at \"%s\" this burst would take %" PRIu64 " years to refill; "
                    "write a burst of at most %" PRIu64, buf,
                    rate->capacity * rate->window_s / rate->quota / (365 * 86400),
-                   ((UINT64_C(1) << 49) - 1) / rate->unit_ticks);
+                   MAX_TICKS / rate->unit_ticks);
   }
   return 0;
 }

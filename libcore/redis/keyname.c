@@ -160,6 +160,12 @@ char rlc__keyname_tag(rlc_algorithm algorithm, unsigned rates) {
   case RLC_SLIDING_WINDOW:
     tag = 's';
     break;
+  case RLC_SLIDING_LOG:
+    tag = 'l';
+    break;
+  case RLC_CONCURRENCY:
+    tag = 'c';
+    break;
   case RLC_TOKEN_BUCKET:
     break;
   }

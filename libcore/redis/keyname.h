@@ -17,8 +17,8 @@
  * is hashed as a key is. What stands in the braces chooses the slot of a cluster: all limits of one
  * partition key share one, as do all of a group, and those without a group whose key is its text.
  *
- * The tag is one letter: b, f or s for token bucket, fixed window or sliding window, in upper case
- * for a policy with more than one rate, whose state has another format. t and T were token buckets
+ * The tag is one letter: b, f, s, l or c for token bucket, fixed window, sliding window, sliding log or
+ * concurrency, in upper case for a policy with more than one rate, whose state has another format. t and T were token buckets
  * whose state did not say at which rate it refills: with them every key begins anew.
  */
 

@@ -20,6 +20,7 @@ extern const rlc__script rlc__script_token_bucket_stack;
 extern const rlc__script rlc__script_fixed_window;
 extern const rlc__script rlc__script_calendar_window;
 extern const rlc__script rlc__script_sliding_window;
+extern const rlc__script rlc__script_log;
 extern const rlc__script rlc__script_several;
 
 /* The most keys and arguments of one run. */

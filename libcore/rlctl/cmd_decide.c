@@ -21,13 +21,13 @@ static void put_rate(const rlc_limit *limit, const rlc_result *result) {
 }
 
 /* "0 of 10 left", and where there is anything to wait for until when. |names|: by which rate. */
-static void put_left(const rlc_limit *limit, const rlc_result *result, int names) {
+static void put_left(const verb *v, const rlc_limit *limit, const rlc_result *result, int names) {
   printf("%" PRIu64 " of %" PRIu64 " left", result->remaining, result->limit);
   if (names) {
     fputs(" by ", stdout);
     put_rate(limit, result);
   }
-  if (!result->allowed && limit->cost != 1) {
+  if (!result->allowed && limit->cost != 1 && v->op != RLC_OP_GRANT) {
     printf(", the cost is %" PRIu64, limit->cost);
   }
   if (!result->allowed && result->retry_us >= 0) {
@@ -55,17 +55,21 @@ static void put_one(const verb *v, const rlc_limit *limit, const rlc_result *res
     return;
   }
   fputs(result->allowed ? v->allowed : v->denied, stdout);
+  if (v->op == RLC_OP_GRANT ? result->allowed
+                            : v->op == RLC_OP_CHARGE && result->charged < limit->cost) {
+    printf(" %" PRIu64 " of %" PRIu64, result->charged, limit->cost);
+  }
   if (!result->allowed) {
     fputs(" by ", stdout);
     put_rate(limit, result);
   }
   fputs(": ", stdout);
-  put_left(limit, result, result->allowed && rlc_policy_get_rates(limit->policy) > 1);
+  put_left(v, limit, result, result->allowed && rlc_policy_get_rates(limit->policy) > 1);
   putchar('\n');
 }
 
 /* One of several: '  "10/s" of alice: 0 of 10 left; try again in 0.35 s'. */
-static void put_each(const rlc_limit *limit, const rlc_result *result) {
+static void put_each(const verb *v, const rlc_limit *limit, const rlc_result *result) {
   fputs("  ", stdout);
   put_rate(limit, result);
   fputs(" of ", stdout);
@@ -74,7 +78,7 @@ static void put_each(const rlc_limit *limit, const rlc_result *result) {
   if (result->retry_us == RLC_NEVER) {
     put_never(limit, result);
   } else {
-    put_left(limit, result, 0);
+    put_left(v, limit, result, 0);
   }
   putchar('\n');
 }
@@ -86,9 +90,13 @@ static void put_text(const verb *v, const rlctl_limits *limits, const rlc_result
   } else if (limits->n == 1) {
     put_one(v, &limits->limit[0], &results[0]);
   } else {
-    printf("%s\n", decision->allowed ? v->allowed : v->denied);
+    fputs(decision->allowed ? v->allowed : v->denied, stdout);
+    if (v->op == RLC_OP_GRANT && decision->allowed) {
+      printf(" %" PRIu64, decision->result.charged);
+    }
+    putchar('\n');
     for (size_t i = 0; i < limits->n; ++i) {
-      put_each(&limits->limit[i], &results[i]);
+      put_each(v, &limits->limit[i], &results[i]);
     }
   }
 }
@@ -113,6 +121,7 @@ static void put_json_result(const rlc_limit *limit, const rlc_result *result) {
          result->remaining, result->window_us);
   put_wait("retry_us", result->retry_us);
   put_wait("reset_us", result->reset_us);
+  printf(", \"charged\": %" PRIu64, result->charged);
 }
 
 static void put_json(const verb *v, const rlctl_limits *limits, const rlc_result *results,
@@ -158,6 +167,11 @@ static rlctl_exit decide(const rlctl_call *call, const verb *v) {
   for (size_t i = 0; i < RLC_MAX_LIMITS; ++i) {
     results[i] = (rlc_result)RLC_RESULT_INIT;
   }
+  for (size_t i = 0; status == RLCTL_DONE && v->op == RLC_OP_GRANT && i < limits.n; ++i) {
+    if (limits.limit[i].cost == 0) {
+      status = rlctl_say(RLCTL_USAGE, "grant expects a cost of at least 1; \"peek\" asks what is there");
+    }
+  }
   if (status == RLCTL_DONE) {
     status = rlctl_store_new(&store, call, v->makes);
   }
@@ -187,6 +201,10 @@ rlctl_exit rlctl_charge(const rlctl_call *call) {
 
 rlctl_exit rlctl_refund(const rlctl_call *call) {
   return decide(call, &(verb){RLC_OP_REFUND, "given back", "denied", 0});
+}
+
+rlctl_exit rlctl_grant(const rlctl_call *call) {
+  return decide(call, &(verb){RLC_OP_GRANT, "granted", "denied", 1});
 }
 
 rlctl_exit rlctl_reset(const rlctl_call *call) {

@@ -5,6 +5,9 @@
 #include "rlctl/rlctl.h"
 
 #define DAY_US (UINT64_C(86400) * 1000000)
+/* How shared memory keeps time stamps: store/blocks.h. */
+#define BLOCK_WORDS UINT64_C(14)
+#define BLOCK_BYTES UINT64_C(128)
 
 __extension__ typedef unsigned __int128 uint128;
 
@@ -17,6 +20,8 @@ typedef struct facts {
   uint64_t window_us;
   uint64_t capacity;
   uint64_t refill_us; /* the longest wait until the full capacity is there again */
+  uint64_t debt;
+  uint64_t repay_us;  /* a bucket's: what the debt takes to be paid back */
   unsigned early_us;  /* less than so much earlier than exact arithmetic has it may one pass */
   uint64_t at_once;
   uint64_t in_window;
@@ -44,8 +49,10 @@ static facts facts_of(const rlc_policy *policy, unsigned index) {
 
   f.len = rlctl_rate_text(policy, index, &f.text);
   (void)rlc_policy_get_rate(policy, index, &f.quota, &f.window_us, &f.capacity);
+  f.debt = rlc_policy_get_debt(policy);
   switch (f.algorithm) {
   case RLC_TOKEN_BUCKET:
+    f.repay_us = (uint64_t)(((uint128)f.debt * f.window_us + f.quota - 1) / f.quota);
     f.refill_us =
         (uint64_t)(((uint128)f.capacity * f.window_us + f.quota - 1) / f.quota);
     f.early_us = f.window_us % f.quota != 0 ? 2 : 0;
@@ -56,6 +63,10 @@ static facts facts_of(const rlc_policy *policy, unsigned index) {
     break;
   case RLC_SLIDING_WINDOW:
     f.refill_us = 2 * f.window_us;
+    break;
+  case RLC_SLIDING_LOG:
+  case RLC_CONCURRENCY:
+    f.refill_us = f.window_us;
     break;
   }
   f.at_once = bound_of(policy, index, 0);
@@ -81,6 +92,10 @@ static const char *name_of(rlc_algorithm algorithm) {
     return "fixed-window";
   case RLC_SLIDING_WINDOW:
     return "sliding-window";
+  case RLC_SLIDING_LOG:
+    return "sliding-log";
+  case RLC_CONCURRENCY:
+    return "concurrency";
   case RLC_TOKEN_BUCKET:
     break;
   }
@@ -143,6 +158,16 @@ static void put_rate(const facts *f) {
     rlctl_put_duration(stdout, (int64_t)f->refill_us);
     fputs(" at most", stdout);
     break;
+  case RLC_SLIDING_LOG:
+    fputs("each unit comes back ", stdout);
+    rlctl_put_duration(stdout, (int64_t)f->window_us);
+    fputs(" after it was taken", stdout);
+    break;
+  case RLC_CONCURRENCY:
+    fputs("a slot is free when it is given back, or ", stdout);
+    rlctl_put_duration(stdout, (int64_t)f->window_us);
+    puts(" after it\n  was taken or renewed last");
+    return; /* how often slots are taken is up to who gives them back */
   }
   printf("\n  at most %" PRIu64 " in any ", f->in_window);
   put_span(f->window_us);
@@ -150,10 +175,52 @@ static void put_rate(const facts *f) {
     printf(", %" PRIu64 " in any day", f->in_day);
   }
   putchar('\n');
+  if (f->debt > 0) {
+    printf("  charges may go %" PRIu64 " beyond that, and nothing passes until it is paid back", f->debt);
+    if (f->algorithm == RLC_TOKEN_BUCKET) {
+      fputs(": in ", stdout);
+      rlctl_put_duration(stdout, (int64_t)f->repay_us);
+    }
+    putchar('\n');
+  }
   if (f->early_us > 0) {
     puts("  counted in ticks of 1 to 2 us, since no whole number of microseconds brings one back:\n"
          "  a request may pass a tick too early");
   }
+}
+
+static int is_log(const rlc_policy *policy) {
+  rlc_algorithm algorithm = rlc_policy_get_algorithm(policy);
+
+  return algorithm == RLC_SLIDING_LOG || algorithm == RLC_CONCURRENCY;
+}
+
+/* The most units that the state of a key has. */
+static uint64_t units_of(const rlc_policy *policy) {
+  uint64_t quota, window_us, units = 0, longest = 0;
+
+  for (unsigned i = 0; rlc_policy_get_rate(policy, i, &quota, &window_us, NULL) == 0; ++i) {
+    if (window_us > longest) {
+      longest = window_us;
+      units = quota + rlc_policy_get_debt(policy);
+    }
+  }
+  return units;
+}
+
+static uint64_t redis_bytes(const rlc_policy *policy) {
+  return 8 * (1 + units_of(policy));
+}
+
+static uint64_t shm_bytes(const rlc_policy *policy) {
+  return (1 + units_of(policy) + BLOCK_WORDS - 1) / BLOCK_WORDS * BLOCK_BYTES;
+}
+
+/* What a time stamp for each unit takes. */
+static void put_memory(const rlc_policy *policy) {
+  printf("\nmemory\n  8 bytes a unit in Redis: %" PRIu64 " a key, up to twice that where it has grown; in shm\n"
+         "  blocks of %" PRIu64 " bytes for %" PRIu64 " units: %" PRIu64 " a key\n",
+         redis_bytes(policy), BLOCK_BYTES, BLOCK_WORDS, shm_bytes(policy));
 }
 
 static void put_text(const rlc_policy *policy, const char *name) {
@@ -168,12 +235,26 @@ static void put_text(const rlc_policy *policy, const char *name) {
     printf("\ntogether\n  %" PRIu64 " at once; at most %" PRIu64 " in any day\n",
            least_of(policy, 0), least_of(policy, DAY_US));
   }
+  if (is_log(policy)) {
+    put_memory(policy);
+  }
 }
 
 /* --- for programs -------------------------------------------------------------------------- */
 
+/* A bound, or null where there is none. */
+static void put_bound(const char *name, uint64_t most) {
+  if (most == UINT64_MAX) {
+    printf("\"%s\": null", name);
+  } else {
+    printf("\"%s\": %" PRIu64, name, most);
+  }
+}
+
 static void put_most(uint64_t at_once, uint64_t in_day) {
-  printf("\"most_at_once\": %" PRIu64 ", \"most_in_day\": %" PRIu64, at_once, in_day);
+  put_bound("most_at_once", at_once);
+  fputs(", ", stdout);
+  put_bound("most_in_day", in_day);
 }
 
 static void put_json(const rlc_policy *policy, const char *name) {
@@ -189,12 +270,20 @@ static void put_json(const rlc_policy *policy, const char *name) {
            ", \"capacity\": %" PRIu64 ", \"refill_us\": %" PRIu64 ", \"early_us\": %u, ",
            i > 0 ? ", " : "", f.len, f.text, f.quota, f.window_us, f.capacity, f.refill_us,
            f.early_us);
-    printf("\"most_in_window\": %" PRIu64 ", ", f.in_window);
+    put_bound("most_in_window", f.in_window);
+    fputs(", ", stdout);
     put_most(f.at_once, f.in_day);
     putchar('}');
   }
   fputs("], ", stdout);
   put_most(least_of(policy, 0), least_of(policy, DAY_US));
+  if (rlc_policy_get_debt(policy) > 0) {
+    printf(", \"debt\": %" PRIu64, rlc_policy_get_debt(policy));
+  }
+  if (is_log(policy)) {
+    printf(", \"redis_bytes\": %" PRIu64 ", \"shm_bytes\": %" PRIu64, redis_bytes(policy),
+           shm_bytes(policy));
+  }
   puts("}");
 }
 

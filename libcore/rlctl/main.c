@@ -28,13 +28,18 @@ static const rlctl_command commands[] = {
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
     {"charge", COSTS, rlctl_charge, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
      "charges whether or not there is room",
-     "Charges the cost whether or not there is room, down to an empty capacity: what has been\n"
-     "used already, and was known only afterwards.\n"
+     "Charges the cost whether or not there is room, down to an empty capacity, or as far into debt\n"
+     "as the policy lets it (debt=): what has been used already, and was known only afterwards.\n"
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
     {"refund", COSTS, rlctl_refund, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
      "gives back what was charged",
      "Gives back what was charged and not used: at most up to the full capacity, and only into\n"
      "the window that is under way.\n"
+     "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
+    {"grant", COSTS, rlctl_grant, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+     "charges as much of the cost as there is room for",
+     "Charges as much of the cost as every limit has room for, each the same, and says how much.\n"
+     "Exits with 1 if there is no room for a unit.\n"
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
     {"reset", RLCTL_OPTION_NAME | RLCTL_OPTION_GROUP, rlctl_reset,
      LIMITS "[--name NAME] [--group TEXT]", "forgets what was charged",

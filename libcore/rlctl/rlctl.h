@@ -66,6 +66,7 @@ rlctl_exit rlctl_peek(const rlctl_call *call);
 rlctl_exit rlctl_charge(const rlctl_call *call);
 rlctl_exit rlctl_refund(const rlctl_call *call);
 rlctl_exit rlctl_reset(const rlctl_call *call);
+rlctl_exit rlctl_grant(const rlctl_call *call);
 rlctl_exit rlctl_policy(const rlctl_call *call);
 rlctl_exit rlctl_stats(const rlctl_call *call);
 

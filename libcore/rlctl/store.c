@@ -195,6 +195,8 @@ static int call_verb(rlc_limiter *limiter, rlc_op op, const rlc_limit *limits, s
     return rlc_limiter_refund(limiter, limits, n, results, decision);
   case RLC_OP_RESET:
     return rlc_limiter_reset(limiter, limits, n);
+  case RLC_OP_GRANT:
+    return rlc_limiter_grant(limiter, limits, n, results, decision);
   case RLC_OP_CHECK:
     break;
   }
@@ -269,8 +271,8 @@ rlctl_exit rlctl_store_ask(rlctl_store *store, rlc_op op, rlc_limit *limits, siz
     (void)rlc_limiter_get_stats(store->limiter, &stats);
     return say_why(store, &stats);
   case RLC_ERR_INVALID:
-    return rlctl_say(RLCTL_USAGE, "two limits of one name and key have different policies: give "
-                     "each a --name");
+    return rlctl_say(RLCTL_USAGE, "two limits of one name and key have different policies, or are "
+                     "granted in one call: give each a --name");
   default:
     return rlctl_say(RLCTL_UNAVAILABLE, "the store cannot be used: %s", rlc_strerror(rv));
   }

@@ -47,16 +47,37 @@ static rlc_fail fail_of(const guard *g, const rlc__item *item) {
   return item->fail == RLC_FAIL_DEFAULT ? g->fail : item->fail;
 }
 
+static uint64_t least_cost(const rlc__call *call) {
+  uint64_t least = UINT64_MAX;
+
+  for (size_t i = 0; i < call->n; ++i) {
+    least = call->items[i].cost < least ? call->items[i].cost : least;
+  }
+  return least;
+}
+
+/* What of |item| is charged in the local table by |op|, which stands in for the call's or mirrors it. */
+static uint64_t local_cost(const rlc__call *call, const rlc__item *item, rlc__op op) {
+  if (call->op != RLC__OP_GRANT) {
+    return item->cost;
+  }
+  if (op == RLC__OP_GRANT) {
+    return least_cost(call); /* also of those that are not local */
+  }
+  return op == RLC__OP_CHARGE ? item->result.charged : 1;
+}
+
 /* Runs |call|'s items whose fail policy is local on the local table, each under this machine's share.
- * With |results| their results go back into the call. */
+ * With |results| their results go back into the call, else receipts of what was mirrored. */
 static void run_local(guard *g, rlc__call *call, rlc__op op, int results) {
   rlc__item items[RLC_MAX_LIMITS];
   size_t from[RLC_MAX_LIMITS];
-  rlc__call local = {op, items, 0, 0, call->now_us};
+  rlc__call local = {.op = op, .items = items, .now_us = call->now_us, .receipts = call->receipts};
 
   for (size_t i = 0; i < call->n; ++i) {
     if (fail_of(g, &call->items[i]) == RLC_FAIL_LOCAL) {
       items[local.n] = call->items[i];
+      items[local.n].cost = local_cost(call, &call->items[i], op);
       items[local.n].policy = rlc__shares_get(g->shares, call->items[i].policy);
       from[local.n] = i;
       local.n += items[local.n].policy != NULL; /* without a share it is refused */
@@ -65,9 +86,17 @@ static void run_local(guard *g, rlc__call *call, rlc__op op, int results) {
   if (local.n == 0 || g->local->ops->decide(g->local, &local) != 0) {
     return;
   }
-  for (size_t i = 0; results && i < local.n; ++i) {
-    call->items[from[i]].result = items[i].result;
-    call->items[from[i]].result.source = RLC_SOURCE_FALLBACK;
+  for (size_t i = 0; i < local.n; ++i) {
+    rlc__item *item = &call->items[from[i]];
+
+    if (results) {
+      item->result = items[i].result;
+      item->result.source = RLC_SOURCE_FALLBACK;
+      item->charged_us = items[i].charged_us;
+    } else {
+      item->mirrored = items[i].result.charged;
+      item->mirrored_us = items[i].charged_us;
+    }
   }
 }
 
@@ -83,6 +112,31 @@ static void answer_fixed(rlc__item *item, int allowed) {
   r->remaining = allowed ? r->limit : 0;
   r->retry_us = allowed ? 0 : RLC__BREAKER_LONGEST_US;
   r->reset_us = r->retry_us;
+  r->charged = 0;
+  item->charged_us = 0;
+}
+
+/* What passes by fail policy open is told as charged, though nobody has counted it. */
+static void tell_open(rlc__call *call) {
+  uint64_t grant = least_cost(call);
+  int allowed = 1;
+
+  for (size_t i = 0; i < call->n; ++i) {
+    const rlc_result *r = &call->items[i].result;
+
+    allowed &= r->allowed;
+    grant = r->source == RLC_SOURCE_FALLBACK && r->charged < grant ? r->charged : grant;
+  }
+  for (size_t i = 0; i < call->n; ++i) {
+    rlc__item *item = &call->items[i];
+    uint64_t cost = call->op == RLC__OP_GRANT ? grant : item->cost;
+
+    if (item->result.source == RLC_SOURCE_FAIL_OPEN &&
+        (call->op == RLC__OP_CHARGE ||
+         (allowed && (call->op == RLC__OP_CHECK || call->op == RLC__OP_GRANT)))) {
+      item->result.charged = cost;
+    }
+  }
 }
 
 static void fall_back(guard *g, rlc__call *call) {
@@ -92,11 +146,12 @@ static void fall_back(guard *g, rlc__call *call) {
     rlc_fail fail = fail_of(g, &call->items[i]);
 
     answer_fixed(&call->items[i], fail == RLC_FAIL_OPEN);
-    if (fail == RLC_FAIL_CLOSED && op == RLC__OP_CHECK) {
+    if (fail == RLC_FAIL_CLOSED && (op == RLC__OP_CHECK || op == RLC__OP_GRANT)) {
       op = RLC__OP_PEEK; /* refused as a whole: the others are not charged */
     }
   }
   run_local(g, call, op, 1);
+  tell_open(call);
 }
 
 static const char *fail_name(rlc_fail fail) {
@@ -214,6 +269,7 @@ static rlc__breaker_pass ask_breaker(guard *g) {
 
 /* What follows the inner store's answer. */
 static void settle(guard *g, rlc__call *call, rlc__breaker_pass pass, int error) {
+  int asks = call->op == RLC__OP_CHECK || call->op == RLC__OP_GRANT;
   int allowed = 1;
 
   report(g, pass, error);
@@ -224,17 +280,100 @@ static void settle(guard *g, rlc__call *call, rlc__breaker_pass pass, int error)
   for (size_t i = 0; i < call->n; ++i) {
     allowed &= call->items[i].result.allowed;
   }
-  if (call->op == RLC__OP_CHECK && allowed) {
+  if (asks && allowed) {
     run_local(g, call, RLC__OP_CHARGE, 0);
-  } else if (call->op != RLC__OP_CHECK && call->op != RLC__OP_PEEK) {
+  } else if (!asks && call->op != RLC__OP_PEEK) {
     run_local(g, call, call->op, 0);
   }
 }
 
+/* --- receipts ------------------------------------------------------------------------------ */
+
+/* Runs what of |call|, a take-back or renewal, is the local table's: what the fallback has charged, or with
+ * |mirrors| what was mirrored. A share that there is no memory for has charged nothing. */
+static void settle_local(guard *g, rlc__call *call, int mirrors) {
+  rlc_source whose = mirrors ? RLC_SOURCE_STORE : RLC_SOURCE_FALLBACK;
+  rlc__item items[RLC_MAX_LIMITS];
+  size_t from[RLC_MAX_LIMITS];
+  rlc__call local = {.op = call->op, .items = items, .now_us = call->now_us};
+
+  for (size_t i = 0; i < call->n; ++i) {
+    const rlc__item *item = &call->items[i];
+    rlc__item *to = &items[local.n];
+
+    if (item->result.source != whose || (mirrors && item->mirrored == 0)) {
+      continue;
+    }
+    *to = *item;
+    to->policy = rlc__shares_get(g->shares, item->policy);
+    if (mirrors) {
+      to->cost = item->mirrored;
+      to->charged_us = item->mirrored_us;
+    }
+    from[local.n] = i;
+    local.n += to->policy != NULL;
+  }
+  if (local.n == 0 || g->local->ops->decide(g->local, &local) != 0) {
+    return;
+  }
+  for (size_t i = 0; i < local.n; ++i) {
+    *(mirrors ? &call->items[from[i]].mirrored_us : &call->items[from[i]].charged_us) =
+        items[i].charged_us;
+  }
+}
+
+/* The same for what the inner store has charged. Returns 0 or an rlc__error. */
+static int settle_inner(guard *g, rlc__call *call) {
+  rlc__item items[RLC_MAX_LIMITS];
+  size_t from[RLC_MAX_LIMITS];
+  rlc__call inner = *call;
+  rlc__breaker_pass pass;
+  int rv;
+
+  inner.items = items;
+  inner.n = 0;
+  for (size_t i = 0; i < call->n; ++i) {
+    if (call->items[i].result.source == RLC_SOURCE_STORE) {
+      items[inner.n] = call->items[i];
+      from[inner.n++] = i;
+    }
+  }
+  if (inner.n == 0) {
+    return 0;
+  }
+  pass = ask_breaker(g);
+  if (pass == RLC__BREAKER_STOP) {
+    return RLC__ERR_UNAVAILABLE;
+  }
+  rv = g->inner->ops->decide(g->inner, &inner);
+  report(g, pass, rv);
+  for (size_t i = 0; i < inner.n; ++i) { /* where that failed it may be new for some */
+    call->items[from[i]].charged_us = items[i].charged_us;
+  }
+  return rv;
+}
+
+/* What a receipt stands for is where it was charged, and nowhere else: nobody stands in for that. The
+ * mirror follows the store, and stays as it is where that may not have done it. */
+static int settle_receipts(guard *g, rlc__call *call) {
+  int rv;
+
+  settle_local(g, call, 0);
+  rv = settle_inner(g, call);
+  if (rv == 0) {
+    settle_local(g, call, 1);
+  }
+  return rv;
+}
+
 static int guard_decide(rlc__store *store, rlc__call *call) {
   guard *g = (guard *)store;
-  rlc__breaker_pass pass = ask_breaker(g);
+  rlc__breaker_pass pass;
 
+  if (call->op == RLC__OP_TAKE_BACK || call->op == RLC__OP_RENEW) {
+    return settle_receipts(g, call);
+  }
+  pass = ask_breaker(g);
   if (pass == RLC__BREAKER_STOP) {
     fall_back(g, call);
   } else {

@@ -2,6 +2,8 @@
 
 # store.h and the stores behind it.
 libcore_librlcore_static_la_SOURCES += \
+	%D%/blocks.c \
+	%D%/blocks.h \
 	%D%/breaker.c \
 	%D%/breaker.h \
 	%D%/guard.c \
@@ -10,6 +12,9 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/redis_acl.c \
 	%D%/redis_codec.c \
 	%D%/redis_codec.h \
+	%D%/redis_codec_inside.h \
+	%D%/redis_log.c \
+	%D%/redis_log.h \
 	%D%/region.c \
 	%D%/region.h \
 	%D%/share.c \
@@ -17,6 +22,7 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/shm.c \
 	%D%/slots.c \
 	%D%/slots.h \
+	%D%/slots_inside.h \
 	%D%/store.h \
 	%D%/table.c \
 	%D%/table.h \

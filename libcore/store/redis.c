@@ -135,6 +135,15 @@ static int name_keys(const redis_store *s, work *w, rlc__bytes *key) {
   return rv == 0 ? 0 : RLC__ERR_UNAVAILABLE;
 }
 
+/* Whether one command can do both. One that takes back or renews has one receipt. */
+static int go_together(const work *w, size_t i, size_t j) {
+  const rlc__call *call = w->call;
+  int receipts = call->op == RLC__OP_TAKE_BACK || call->op == RLC__OP_RENEW;
+
+  return w->slot[i] == w->slot[j] &&
+         (!receipts || call->items[i].charged_us == call->items[j].charged_us);
+}
+
 /* Groups the items by slot: parts, and items in a part, stand in the order of the call. */
 static void group(work *w, const rlc__bytes *key) {
   const rlc__call *call = w->call;
@@ -147,10 +156,12 @@ static void group(work *w, const rlc__bytes *key) {
     if (taken & 1u << i) {
       continue;
     }
-    p->call = (rlc__call){call->op, &w->item[to], 0, call->deadline_us, call->now_us};
+    p->call = *call;
+    p->call.items = &w->item[to];
+    p->call.n = 0;
     p->keys = &w->key[to];
     for (size_t j = i; j < call->n; ++j) {
-      if (w->slot[j] == w->slot[i]) {
+      if (go_together(w, i, j)) {
         taken |= 1u << j;
         w->item[to] = call->items[j];
         w->key[to] = key[j];
@@ -303,18 +314,19 @@ static int has_charged(const part *p) {
   return allowed;
 }
 
-/* Undoes what some parts of a check have charged where others have not: all or nothing. The script
+/* Undoes what some parts have charged where others have not: of a check all or nothing, of a grant all but
+ * the |left| units that every part has granted. The script
  * gives back what is certain not to be there already, so one that comes late, or never, costs the
  * client a little and lets nobody pass. Nor does it go to another server than has charged: a replica
  * that takes over may never have heard of the charge, and would give back somebody else's. The
  * results tell of the state as it was, whatever becomes of it. */
-static void begin_take_back(const redis_store *s, work *w) {
+static void begin_take_back(const redis_store *s, work *w, uint64_t left) {
   w->taking_back = 1;
   for (size_t i = 0; i < w->n; ++i) {
     part *p = &w->part[i];
 
-    if (has_charged(p)) {
-      int64_t charged_us = rlc__codec_undo(&p->call, p->request.reply);
+    if (has_charged(p) && (left == 0 || p->call.items[0].result.charged > left)) {
+      int64_t charged_us = rlc__codec_undo(&p->call, p->request.reply, left);
       struct rlc__node *charged_by = p->request.node;
 
       rlc__client_end(s->client, &p->request);
@@ -327,6 +339,7 @@ static void begin_take_back(const redis_store *s, work *w) {
 
 /* Reads the answers of all parts. */
 static void judge(redis_store *s, work *w) {
+  uint64_t left = UINT64_MAX; /* of a grant, what every part has granted */
   int all = 1;
 
   for (size_t i = 0; i < w->n; ++i) {
@@ -334,13 +347,16 @@ static void judge(redis_store *s, work *w) {
 
     read_answer(s, p);
     all = all && has_charged(p);
+    if (all && p->call.items[0].result.charged < left) {
+      left = p->call.items[0].result.charged;
+    }
     if (w->rv == 0 && p->request.error != 0) {
       w->rv = p->request.error;
       tell(s, p->request.why);
     }
   }
-  if (w->call->op == RLC__OP_CHECK && w->n > 1 && !all) {
-    begin_take_back(s, w);
+  if (w->n > 1 && ((w->call->op == RLC__OP_CHECK && !all) || w->call->op == RLC__OP_GRANT)) {
+    begin_take_back(s, w, all ? left : 0);
   }
 }
 
@@ -362,6 +378,26 @@ static int start(redis_store *s, work *w) {
   group(w, key);
   begin_all(s, w);
   return 0;
+}
+
+/* Gives the call what its parts were told. New receipts also where another part failed: what was renewed
+ * has no other any more. */
+static void give_back(const work *w) {
+  for (size_t i = 0; i < w->n; ++i) {
+    const part *p = &w->part[i];
+    size_t first = (size_t)(p->call.items - w->item);
+
+    for (size_t j = first; j < first + p->call.n; ++j) {
+      rlc__item *item = &w->call->items[w->source[j]];
+
+      if (w->rv == 0) {
+        item->result = w->item[j].result;
+      }
+      if (w->rv == 0 || (w->call->op == RLC__OP_RENEW && p->request.error == 0)) {
+        item->charged_us = w->item[j].charged_us;
+      }
+    }
+  }
 }
 
 /* Goes on with |w|. Returns RLC_PENDING; or as `decide`, and it is done. */
@@ -386,10 +422,8 @@ static int proceed(redis_store *s, work *w) {
       tell(s, p->request.why);
     }
   }
+  give_back(w);
   end_all(s, w);
-  for (size_t i = 0; w->rv == 0 && i < w->call->n; ++i) {
-    w->call->items[w->source[i]].result = w->item[i].result;
-  }
   return w->rv;
 }
 

@@ -30,6 +30,8 @@ static const struct {
     {"+get", ALWAYS},
     {"+set", ALWAYS},
     {"+incrby", ALWAYS},                     /* in a fixed window */
+    {"+append", ALWAYS},                     /* in a long log, as is the next */
+    {"+pexpireat", ALWAYS},
     {"+del", ALWAYS},                        /* reset, and a refund of all that was charged */
     {"+info", ALWAYS},                       /* warns of settings that lose what was counted */
     {"+select", DATABASE},

@@ -1,36 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/redis_codec.h"
 
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "policy/level.h"
+#include "store/redis_codec_inside.h"
+#include "store/redis_log.h"
 
 #define US INT64_C(1000000)
 
 /* --- the argument -------------------------------------------------------------------------- */
 
-/* A double as eight little-endian bytes. Every number here is a whole one below 2^53. */
-static unsigned char *put_double(unsigned char *at, double number) {
-  uint64_t bits;
-
-  memcpy(&bits, &number, sizeof bits);
-  for (int i = 0; i < 8; ++i) {
-    *at++ = (unsigned char)(bits >> 8 * i);
-  }
-  return at;
-}
-
-static unsigned char *put(unsigned char *at, uint64_t value) {
-  return put_double(at, (double)value);
-}
-
-/* A cost in ticks. One above the capacity is cut to the least that never fits. */
+/* A cost in ticks. One above the capacity and its debt is cut to the least that never fits. */
 static uint64_t bucket_cost(const rlc__rate *rate, uint64_t cost) {
-  return (cost > rate->capacity ? rate->capacity + 1 : cost) * rate->unit_ticks;
+  return (cost > rate->most ? rate->most + 1 : cost) * rate->unit_ticks;
 }
 
 /* Four seconds: the window, where the one before begins, and where the one after ends. */
@@ -80,36 +66,61 @@ static const rlc__script *single_script(const rlc_policy *policy) {
     return policy->is_calendar ? &rlc__script_calendar_window : &rlc__script_fixed_window;
   case RLC_SLIDING_WINDOW:
     return &rlc__script_sliding_window;
+  case RLC_SLIDING_LOG:
+  case RLC_CONCURRENCY:
+    return &rlc__script_log;
   case RLC_TOKEN_BUCKET:
     break;
   }
   return &rlc__script_token_bucket;
 }
 
-static int is_single(const rlc__call *call) {
-  return call->n == 1 && call->items[0].policy->rates == 1 &&
+/* Whether a script for one limit can do it: they know of no debts, but for that of logs, and not all tell
+ * the time. */
+static int is_one(const rlc__call *call) {
+  const rlc_policy *policy = call->items[0].policy;
+
+  return call->n == 1 && !call->receipts &&
+         (policy->rate[0].debt == 0 || rlc__is_log(policy->algorithm)) &&
          (call->op == RLC__OP_CHECK || call->op == RLC__OP_PEEK);
 }
 
+static int is_single(const rlc__call *call) {
+  return call->items[0].policy->rates == 1 && is_one(call);
+}
+
 static int is_stack(const rlc__call *call) {
-  return call->n == 1 && call->items[0].policy->rates > 1 &&
-         call->items[0].policy->algorithm == RLC_TOKEN_BUCKET &&
-         (call->op == RLC__OP_CHECK || call->op == RLC__OP_PEEK);
+  return call->items[0].policy->rates > 1 &&
+         call->items[0].policy->algorithm == RLC_TOKEN_BUCKET && is_one(call);
+}
+
+/* Where the level of rate |i| lies in the levels of a stack, of which 2^62 makes a plain double. */
+static unsigned level_place(unsigned i) {
+  return i / 3 * 32 + i % 3 * RLC__LEVEL_BITS;
+}
+
+static unsigned char *put_levels(unsigned char *at, const rlc_policy *policy) {
+  uint64_t bits = UINT64_C(1) << 62;
+  double number;
+
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    bits |= (uint64_t)policy->rate[i].level << level_place(i);
+  }
+  memcpy(&number, &bits, sizeof number);
+  return put_double(at, number);
 }
 
 /* The rates of |policy| as token-bucket-stack.lua reads them. */
 static unsigned char *put_stack(unsigned char *at, const rlc_policy *policy, uint64_t cost) {
   int ticks = 0;
 
+  at = put_levels(at, policy);
   for (unsigned i = 0; i < policy->rates; ++i) {
     at = put(at, bucket_cost(&policy->rate[i], cost));
     ticks |= policy->rate[i].tick_num != policy->rate[i].tick_den;
   }
   for (unsigned i = 0; i < policy->rates; ++i) {
     at = put(at, policy->rate[i].capacity_ticks);
-  }
-  for (unsigned i = 0; i < policy->rates; ++i) {
-    at = put_scale(at, &policy->rate[i]);
   }
   for (unsigned i = 0; ticks && i < policy->rates; ++i) {
     at = put(at, policy->rate[i].tick_num);
@@ -120,7 +131,10 @@ static unsigned char *put_stack(unsigned char *at, const rlc_policy *policy, uin
   for (unsigned i = 0; i < policy->rates; ++i) {
     at = put(at, policy->rate[i].unit_ticks);
   }
-  return ticks ? put(at, 0) : at;
+  if (ticks) {
+    *at++ = 0;
+  }
+  return at;
 }
 
 /* The limits of |call| as several.lua reads them. */
@@ -128,11 +142,21 @@ static unsigned char *put_items(unsigned char *at, const rlc__call *call, int as
                                 int64_t about_us) {
   for (size_t i = 0; i < call->n; ++i) {
     const rlc_policy *policy = call->items[i].policy;
+    int owes = policy->rate[0].debt > 0 && !rlc__is_log(policy->algorithm);
 
-    at = put(at, policy->algorithm);
+    at = put(at, policy->algorithm + (owes ? 8u : 0u));
     at = put(at, policy->rates);
+    if (rlc__is_log(policy->algorithm)) {
+      at = rlc__codec_put_log(at, &call->items[i], asks, call->items[i].charged_us);
+      continue;
+    }
     for (unsigned j = 0; j < policy->rates; ++j) {
-      at = put_rate(at, policy, &policy->rate[j], asks ? 0 : call->items[i].cost, about_us);
+      if (owes) {
+        at = put(at, policy->algorithm == RLC_TOKEN_BUCKET ? policy->rate[j].most_ticks
+                                                           : policy->rate[j].most);
+      }
+      at = put_rate(at, policy, &policy->rate[j],
+                    asks || call->op == RLC__OP_RENEW ? 0 : call->items[i].cost, about_us);
     }
   }
   return at;
@@ -187,6 +211,27 @@ static void finish(const rlc__call *call, const unsigned char *arg, const unsign
   }
 }
 
+/* How several.lua calls what is to be done. */
+static unsigned number_of(rlc__op op) {
+  switch (op) {
+  case RLC__OP_CHARGE:
+    return 1;
+  case RLC__OP_REFUND:
+    return 2;
+  case RLC__OP_TAKE_BACK:
+    return 3;
+  case RLC__OP_RENEW:
+    return 9;
+  case RLC__OP_GRANT:
+    return 16;
+  case RLC__OP_CHECK:
+  case RLC__OP_PEEK:
+  case RLC__OP_RESET:
+    break;
+  }
+  return 0;
+}
+
 void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsigned char *arg,
                        rlc__command *command) {
   unsigned char *at = arg;
@@ -196,6 +241,10 @@ void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsign
     const rlc_policy *policy = call->items[0].policy;
 
     command->script = single_script(policy);
+    if (rlc__is_log(policy->algorithm)) {
+      finish(call, arg, rlc__codec_put_one_log(at, &call->items[0], asks), command);
+      return;
+    }
     at = put_rate(at, policy, &policy->rate[0], asks ? 0 : call->items[0].cost, about_us);
     if (policy->rate[0].tick_num == policy->rate[0].tick_den &&
         policy->algorithm == RLC_TOKEN_BUCKET) {
@@ -206,7 +255,10 @@ void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsign
     at = put_stack(at, call->items[0].policy, asks ? 0 : call->items[0].cost);
   } else {
     command->script = &rlc__script_several;
-    at = put_head(at, call, call->op == RLC__OP_REFUND ? 2 : call->op == RLC__OP_CHARGE, about_us);
+    at = put_head(at, call, number_of(call->op), about_us);
+    if (call->op == RLC__OP_TAKE_BACK) { /* logs read each item's own */
+      at = put(at, (uint64_t)call->items[0].charged_us);
+    }
     at = put_items(at, call, asks, about_us);
   }
   finish(call, arg, at, command);
@@ -215,27 +267,22 @@ void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsign
 void rlc__codec_encode_take_back(const rlc__call *call, int64_t charged_us, unsigned char *arg,
                                  rlc__command *command) {
   unsigned char *at = put_head(arg, call, 3, charged_us);
+  int64_t left_us[RLC_MAX_LIMITS];
 
   command->script = &rlc__script_several;
   at = put(at, (uint64_t)charged_us);
-  finish(call, arg, put_items(at, call, 0, charged_us), command);
+  for (size_t i = 0; i < call->n; ++i) {
+    left_us[i] = call->items[i].charged_us; /* that of what stays */
+    call->items[i].charged_us = charged_us;
+  }
+  at = put_items(at, call, 0, charged_us);
+  for (size_t i = 0; i < call->n; ++i) {
+    call->items[i].charged_us = left_us[i];
+  }
+  finish(call, arg, at, command);
 }
 
 /* --- the reply ----------------------------------------------------------------------------- */
-
-/* A reply's integer of |lowest| to |highest|. Returns 0 for anything else. */
-static int get(const redisReply *reply, int64_t lowest, int64_t highest, int64_t *out) {
-  if (reply == NULL || reply->type != REDIS_REPLY_INTEGER || reply->integer < lowest ||
-      reply->integer > highest) {
-    return 0;
-  }
-  *out = reply->integer;
-  return 1;
-}
-
-static int is_array(const redisReply *reply, size_t n) {
-  return reply->type == REDIS_REPLY_ARRAY && reply->elements == n;
-}
 
 /* Undoes the scripts' "if denied, minus that minus 1". Returns whether it was allowed. */
 static int unsign(int64_t *value) {
@@ -351,6 +398,9 @@ static int get_single(const rlc_policy *policy, const redisReply *reply, uint64_
       return RLC__ERR_PROTOCOL;
     }
     break;
+  case RLC_SLIDING_LOG:
+  case RLC_CONCURRENCY:
+    return RLC__ERR_PROTOCOL; /* told otherwise */
   case RLC_SLIDING_WINDOW:
     if (!is_array(reply, 3) || !get(reply->element[0], -MOST, MOST, &value) ||
         !get(reply->element[1], 0, UINT32_MAX, &before) ||
@@ -385,14 +435,22 @@ static int get_double(const char *at, int64_t most, int64_t *out) {
 /* The reply of token-bucket-stack.lua: the state words, the verdict, and the time. */
 static int get_stack(const rlc_policy *policy, const redisReply *reply, uint64_t *state,
                      int64_t *now_us, int *allowed) {
-  if (reply->type != REDIS_REPLY_STRING || (size_t)reply->len != (policy->rates + 1) * 8u ||
-      !get_double(reply->str + policy->rates * 8u, MOST, now_us)) {
+  uint64_t levels;
+
+  if (reply->type != REDIS_REPLY_STRING || (size_t)reply->len != (policy->rates + 2) * 8u ||
+      !get_double(reply->str + (policy->rates + 1) * 8u, MOST, now_us)) {
     return RLC__ERR_PROTOCOL;
   }
+  levels = bits_of(reply->str);
   for (unsigned i = 0; i < policy->rates; ++i) {
-    if (!get_word(reply->str + i * 8u, &state[i])) {
+    int64_t full_us;
+
+    if (!get_double(reply->str + (i + 1) * 8u, MOST, &full_us)) {
       return RLC__ERR_PROTOCOL;
     }
+    state[i] = full_us <= 0 ? 0
+                            : (uint64_t)full_us << RLC__LEVEL_BITS |
+                                  (levels >> level_place(i) & ((1u << RLC__LEVEL_BITS) - 1));
   }
   *allowed = *now_us > 0;
   *now_us = *now_us < 0 ? -*now_us : *now_us;
@@ -434,24 +492,33 @@ static int get_words(const rlc_policy *policy, const redisReply *reply, size_t *
 }
 
 static void describe(const rlc__call *call, rlc__item *item, const uint64_t *state, int64_t now_us,
-                     int allowed) {
+                     uint64_t cost, int allowed) {
   uint64_t copy[RLC__STATE_WORDS] = {0};
 
   if (call->op == RLC__OP_PEEK || !allowed) {
     /* The script answered for the whole call, or was asked about nothing: what this limit alone
      * says follows from its state. */
     memcpy(copy, state, sizeof copy);
-    allowed = rlc__algorithm_step(item->policy, copy, RLC__OP_PEEK, now_us, item->cost) &
+    allowed = rlc__algorithm_step(item->policy, copy, RLC__OP_PEEK, now_us, cost) &
               RLC__STEP_ALLOWED;
   }
-  rlc__algorithm_describe(item->policy, state, now_us, item->cost, allowed, &item->result);
+  rlc__algorithm_describe(item->policy, state, now_us, cost, allowed, &item->result);
   item->result.source = RLC_SOURCE_STORE;
+}
+
+/* What was charged, and the receipt. */
+static void tell_charged(const rlc__call *call, rlc__item *item, uint64_t units, int64_t now_us) {
+  item->result.charged = units;
+  if (call->op != RLC__OP_TAKE_BACK && call->op != RLC__OP_RENEW) {
+    item->charged_us = units > 0 ? now_us : 0;
+  }
 }
 
 int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisReply *reply) {
   int64_t now_us;
   int64_t verdict;
-  int64_t all = 1;
+  int charges;
+  int all = 1;
   size_t at = 2;
 
   if (command->script != &rlc__script_several) {
@@ -460,6 +527,9 @@ int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisR
     const rlc_policy *policy = call->items[0].policy;
     int rv;
 
+    if (command->script == &rlc__script_log) {
+      return rlc__codec_get_one_log(call, reply);
+    }
     if (command->script == &rlc__script_token_bucket_stack) {
       rv = get_stack(policy, reply, state, &now_us, &allowed);
     } else if (command->script == &rlc__script_calendar_window) {
@@ -469,41 +539,78 @@ int rlc__codec_decode(const rlc__command *command, rlc__call *call, const redisR
     }
 
     if (rv == 0) {
-      describe(call, &call->items[0], state, now_us, allowed);
+      rlc__item *item = &call->items[0];
+
+      describe(call, item, state, now_us, item->cost, allowed);
+      tell_charged(call, item, call->op == RLC__OP_CHECK && allowed ? item->cost : 0, 0);
     }
     return rv;
   }
   if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
-      !get(reply->element[0], 0, 1, &verdict) || !get(reply->element[1], 0, MOST, &now_us)) {
+      !get(reply->element[0], 0, call->op == RLC__OP_GRANT ? RLC_MAX_QUOTA : 1, &verdict) ||
+      !get(reply->element[1], 0, MOST, &now_us)) {
     return RLC__ERR_PROTOCOL;
   }
+  charges = call->op == RLC__OP_CHECK || call->op == RLC__OP_GRANT;
   for (size_t i = 0; i < call->n; ++i) {
     uint64_t state[RLC__STATE_WORDS] = {0};
+    rlc__item *item = &call->items[i];
+    uint64_t cost = item->cost;
 
-    if (get_words(call->items[i].policy, reply, &at, state) != 0) {
+    if (call->op == RLC__OP_GRANT) {
+      cost = verdict > 0 ? (uint64_t)verdict : 1; /* one unit did not fit */
+    }
+    if (rlc__is_log(item->policy->algorithm)) {
+      if (rlc__codec_get_log(call, item, reply, &at, verdict != 0, cost, now_us) != 0) {
+        return RLC__ERR_PROTOCOL;
+      }
+      all &= item->result.allowed;
+      continue;
+    }
+    if (get_words(item->policy, reply, &at, state) != 0) {
       return RLC__ERR_PROTOCOL;
     }
-    describe(call, &call->items[i], state, now_us, verdict != 0);
-    all &= call->items[i].result.allowed;
+    describe(call, item, state, now_us, cost, verdict != 0);
+    tell_charged(call, item, charges && verdict != 0 ? cost : 0, now_us);
+    all &= item->result.allowed;
+  }
+  for (size_t i = 0; call->op == RLC__OP_CHARGE && i < call->n; ++i, ++at) {
+    int64_t units;
+
+    if (at >= reply->elements ||
+        !get(reply->element[at], 0, (int64_t)call->items[i].cost, &units)) {
+      return RLC__ERR_PROTOCOL;
+    }
+    tell_charged(call, &call->items[i], (uint64_t)units, now_us);
   }
   /* What was not charged must not pass, nor the other way round. */
-  if (at != reply->elements || (call->op == RLC__OP_CHECK && all != verdict)) {
+  if (at != reply->elements || (charges && all != (verdict != 0))) {
     return RLC__ERR_PROTOCOL;
   }
   return 0;
 }
 
-int64_t rlc__codec_undo(rlc__call *call, const redisReply *reply) {
+int64_t rlc__codec_undo(rlc__call *call, const redisReply *reply, uint64_t left) {
   int64_t now_us = reply->element[1]->integer;
   size_t at = 2;
 
   for (size_t i = 0; i < call->n; ++i) {
     rlc__item *item = &call->items[i];
     uint64_t state[RLC__STATE_WORDS] = {0};
+    uint64_t goes = item->result.charged - left;
+    uint64_t cost = call->op == RLC__OP_CHECK ? item->cost : left > 0 ? left : 1;
 
+    if (rlc__is_log(item->policy->algorithm)) {
+      rlc__codec_undo_log(item, reply, &at, goes, cost, left > 0);
+      tell_charged(call, item, left, now_us);
+      item->cost = goes;
+      continue;
+    }
     (void)get_words(item->policy, reply, &at, state); /* it has been decoded once */
-    (void)rlc__algorithm_step(item->policy, state, RLC__OP_REFUND, now_us, item->cost);
-    describe(call, item, state, now_us, 0);
+    (void)rlc__algorithm_step(item->policy, state, RLC__OP_REFUND, now_us, goes);
+    describe(call, item, state, now_us, cost, left > 0);
+    tell_charged(call, item, left, now_us);
+    item->cost = goes;
   }
   return now_us;
 }

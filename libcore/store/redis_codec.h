@@ -11,8 +11,8 @@ struct redisReply;
 
 /* The packed arguments of all commands of a call: doubles, which Lua counts in, little-endian whatever
  * the machine. A command has a header of up to four; each limit its algorithm and rate count, and up to
- * six numbers a rate. */
-#define RLC__CODEC_ARG_SIZE (8 * RLC_MAX_LIMITS * (6 + 6 * RLC_MAX_RATES))
+ * seven numbers a rate. */
+#define RLC__CODEC_ARG_SIZE (8 * RLC_MAX_LIMITS * (6 + 7 * RLC_MAX_RATES))
 
 /* A call, or a part of one, as the script takes it: EVALSHA <script> n key... <arg> [<now>]. */
 typedef struct rlc__command {
@@ -25,7 +25,8 @@ typedef struct rlc__command {
 } rlc__command;
 
 /* Chooses the script for |call| (not a reset) and packs its argument at |arg|. A |part| of a larger
- * check is always run by the script whose reply tells the time. Windows of the calendar are packed for
+ * check, and a call that wants receipts, is always run by the script whose reply tells the time; those of a
+ * take-back are one. Windows of the calendar are packed for
  * about |about_us|, what the server's clock is thought to say: the script chooses by what it does say.
  * With another time the argument is as long. */
 void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsigned char *arg,
@@ -35,7 +36,7 @@ void rlc__codec_encode(const rlc__call *call, int part, int64_t about_us, unsign
  * nothing has been done. Returns 0 for every other reply. */
 int64_t rlc__codec_elsewhen(const rlc__command *command, const struct redisReply *reply);
 
-/* As encode, for taking back what |call|, a part of a check, has charged at |charged_us|. */
+/* As encode, for taking back the costs of |call|, a part of a check or grant, charged at |charged_us|. */
 void rlc__codec_encode_take_back(const rlc__call *call, int64_t charged_us, unsigned char *arg,
                                  rlc__command *command);
 
@@ -43,8 +44,9 @@ void rlc__codec_encode_take_back(const rlc__call *call, int64_t charged_us, unsi
  * that the script does not give; then the results are undefined. */
 int rlc__codec_decode(const rlc__command *command, rlc__call *call, const struct redisReply *reply);
 
-/* Makes the results of |call|, a part of a check that has been allowed, tell of the state before it.
- * |reply| is what they were decoded from. Returns the time at which the part was charged. */
-int64_t rlc__codec_undo(rlc__call *call, const struct redisReply *reply);
+/* Makes the results of |call|, a part of a check or grant that has been allowed, tell of what it is when
+ * no more than |left| units of each stay charged, and each item's cost what goes. |reply| is what they
+ * were decoded from. Returns the time at which the part was charged. */
+int64_t rlc__codec_undo(rlc__call *call, const struct redisReply *reply, uint64_t left);
 
 #endif

@@ -15,18 +15,25 @@
 
 #define MAGIC "RLCTABLE"
 #define BYTE_ORDER_MARK UINT32_C(0x01020304)
-#define VERSION 2u
+#define VERSION 3u
 #define PAGE ((size_t)4096)
 #define SPINS 100
 
 _Static_assert(sizeof(rlc__lock) == 64, "a mutex fits a cache line");
 _Static_assert(sizeof(rlc__narrow_set) == 128, "a narrow set is two cache lines");
 _Static_assert(sizeof(rlc__wide_set) % 64 == 0, "wide sets begin at cache lines");
+_Static_assert(sizeof(rlc__block_set) == 1024, "a block is two cache lines");
 _Static_assert(sizeof(rlc__header) <= PAGE, "the header is one page");
 _Static_assert(RLC__STRIPES * sizeof(rlc__lock) == PAGE, "the locks are one page");
 
 static uint64_t wide_slots_of(uint64_t slots) {
   return slots / 4 < RLC__SLOTS_LEAST ? RLC__SLOTS_LEAST : slots / 4;
+}
+
+static uint64_t blocks_of(uint64_t slots) {
+  uint64_t least = RLC__BLOCK_SETS * RLC__WAYS;
+
+  return slots / 8 < least ? least : slots / 8;
 }
 
 uint64_t rlc__region_slots(uint64_t slots) {
@@ -43,7 +50,8 @@ uint64_t rlc__region_slots(uint64_t slots) {
 
 size_t rlc__region_size(uint64_t slots) {
   return 2 * PAGE + slots / RLC__WAYS * sizeof(rlc__narrow_set) +
-         wide_slots_of(slots) / RLC__WAYS * sizeof(rlc__wide_set);
+         wide_slots_of(slots) / RLC__WAYS * sizeof(rlc__wide_set) +
+         blocks_of(slots) / RLC__WAYS * sizeof(rlc__block_set);
 }
 
 /* --- the header ---------------------------------------------------------------------------- */
@@ -105,6 +113,7 @@ static int format(rlc__region *region, uint64_t slots, char *why, size_t why_siz
   layout->size = region->size;
   layout->slots = slots;
   layout->wide_slots = wide_slots_of(slots);
+  layout->blocks = blocks_of(slots);
   layout->lock_size = sizeof(pthread_mutex_t);
   layout->state_words = RLC__STATE_WORDS;
   if (getrandom(layout->hash_key, sizeof layout->hash_key, 0) != sizeof layout->hash_key) {
@@ -131,6 +140,7 @@ static const char *fault_of(const rlc__layout *layout, uint64_t size) {
   if (layout->check != check_of(layout) || layout->slots < RLC__SLOTS_LEAST ||
       rlc__region_slots(layout->slots) != layout->slots ||
       layout->wide_slots != wide_slots_of(layout->slots) ||
+      layout->blocks != blocks_of(layout->slots) ||
       layout->size != rlc__region_size(layout->slots)) {
     return "has a damaged header";
   }
@@ -152,8 +162,12 @@ static void point(rlc__region *region, const rlc__layout *layout) {
   region->narrow = (rlc__narrow_set *)(base + 2 * PAGE);
   region->wide = (rlc__wide_set *)(base + 2 * PAGE +
                                    layout->slots / RLC__WAYS * sizeof(rlc__narrow_set));
+  region->block = (rlc__block_set *)(void *)((unsigned char *)region->wide +
+                                             layout->wide_slots / RLC__WAYS *
+                                                 sizeof(rlc__wide_set));
   region->slots = layout->slots;
   region->wide_slots = layout->wide_slots;
+  region->blocks = layout->blocks;
   region->offset_us = region->header->offset_us;
   memcpy(region->hash_key, layout->hash_key, sizeof region->hash_key);
 }

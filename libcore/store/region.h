@@ -11,7 +11,7 @@
 #include "rlcore/rlcore.h"
 
 /*
- * The memory that a table lies in: a header, the locks, the narrow slots, the wide slots. Its size
+ * The memory that a table lies in: a header, the locks, the narrow slots, the wide slots, the blocks. Its size
  * is fixed when it is made. Programs that share a region trust each other: one that scribbles over
  * it, or cuts a file while others have it mapped, harms them.
  */
@@ -51,6 +51,19 @@ typedef struct rlc__wide_set {
   rlc__wide_state state[RLC__WAYS][2];
 } rlc__wide_set;
 
+/* Words in a block. */
+#define RLC__BLOCK_WORDS 14u
+/* So many sets of blocks has a stripe at least: the blocks of the longest log then fill hardly more than half of
+ * each. */
+#define RLC__BLOCK_SETS 16u
+
+/* Pieces of logs. blocks.h says how they make one up. */
+typedef struct rlc__block_set {
+  _Atomic uint64_t tag[RLC__WAYS]; /* 0: empty */
+  _Atomic uint64_t head[RLC__WAYS];
+  _Atomic uint64_t word[RLC__WAYS][RLC__BLOCK_WORDS];
+} rlc__block_set;
+
 /* A lock has a cache line of its own. */
 typedef union rlc__lock {
   pthread_mutex_t mutex;
@@ -71,6 +84,7 @@ typedef struct rlc__layout {
   uint64_t size; /* of the whole region, in bytes */
   uint64_t slots;
   uint64_t wide_slots;
+  uint64_t blocks;
   uint32_t lock_size; /* of this C library's mutex */
   uint32_t state_words;
   uint8_t hash_key[16]; /* random, so that nobody outside can choose keys that share a set */
@@ -90,9 +104,11 @@ typedef struct rlc__region {
   rlc__lock *locks;
   rlc__narrow_set *narrow;
   rlc__wide_set *wide;
+  rlc__block_set *block;
   size_t size;
   uint64_t slots;
   uint64_t wide_slots;
+  uint64_t blocks;
   int64_t offset_us;
   uint8_t hash_key[16];
   int own_locks; /* the locks are not in the region but in this process alone */

@@ -4,18 +4,13 @@
 #include <string.h>
 
 #include "policy/level.h"
+#include "store/blocks.h"
+#include "store/slots_inside.h"
 
 /* The low bits of a tag: one always set, so that no tag is 0, and one that says what the value of a
  * narrow slot is. The rest, 62 bits of the hash, tell keys apart. */
 #define TAG_SET UINT64_C(1)
 #define TAG_FIXED_WINDOW UINT64_C(2)
-
-/* The longest any policy keeps a state live: 2^49 ticks of under two microseconds. What lies
- * further ahead comes from a clock that was set back by years, or from damage; it must not hold a
- * slot for ever. */
-#define LONGEST_LIFE_US (INT64_C(1) << 50)
-
-#define RANK_PINNED (UINT64_C(1) << 63)
 
 /* Swaps that may fail against charges of the slot's owner before it is evicted all the same. */
 #define EVICTION_TRIES 8
@@ -41,26 +36,8 @@ rlc__place rlc__slots_place(const rlc__region *region, uint64_t hash, rlc_algori
   place.set = hash >> 2 & (sets - 1);
   place.stripe = stripe_of(place.set, sets);
   place.wide = wide;
+  place.is_log = 0;
   return place;
-}
-
-static rlc__counts *counts_of(const rlc__region *region, const rlc__place *place) {
-  return &region->header->counts[place->stripe];
-}
-
-/* Changed under the lock only, so that no read-modify-write is needed. */
-static void count(_Atomic uint64_t *counter, int by) {
-  uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
-
-  atomic_store_explicit(counter, now + (uint64_t)(int64_t)by, memory_order_relaxed);
-}
-
-/* The sets of |stripe| among |sets|: from |*first| to before the returned one. */
-static uint64_t sets_of(unsigned stripe, uint64_t sets, uint64_t *first) {
-  uint64_t each = sets <= RLC__STRIPES ? 1 : sets / RLC__STRIPES;
-
-  *first = stripe * each < sets ? stripe * each : sets;
-  return *first + each <= sets ? *first + each : sets;
 }
 
 static void recount(rlc__region *region, unsigned stripe) {
@@ -80,6 +57,7 @@ static void recount(rlc__region *region, unsigned stripe) {
       used += atomic_load_explicit(&region->wide[set].tag[i], memory_order_relaxed) != 0;
     }
   }
+  used += rlc__blocks_count(region, stripe);
   atomic_store_explicit(&region->header->counts[stripe].used, used, memory_order_relaxed);
 }
 
@@ -99,7 +77,7 @@ int rlc__slots_lock(rlc__region *region, unsigned stripe) {
 }
 
 void rlc__slots_get_stats(const rlc__region *region, rlc_stats *stats) {
-  stats->slots += region->slots + region->wide_slots;
+  stats->slots += region->slots + region->wide_slots + region->blocks;
   for (unsigned i = 0; i < RLC__STRIPES; ++i) {
     rlc__counts *counts = &region->header->counts[i];
 
@@ -108,33 +86,7 @@ void rlc__slots_get_stats(const rlc__region *region, rlc_stats *stats) {
   }
 }
 
-/* --- whom to evict ------------------------------------------------------------------------- */
-
-static int is_pinned(const rlc__pins *pins, uint64_t tag) {
-  for (size_t i = 0; i < pins->n; ++i) {
-    if (pins->tag[i] == tag) {
-      return 1;
-    }
-  }
-  return 0;
-}
-
-/* How willingly a slot is given up, the least first: expired ones before all others, the call's own
- * last of all. */
-static uint64_t rank_of(int64_t expiry_us, int64_t now_us, int pinned) {
-  uint64_t rank;
-
-  if (expiry_us <= now_us || expiry_us - now_us > LONGEST_LIFE_US) {
-    rank = 0;
-  } else {
-    rank = (uint64_t)(expiry_us - now_us);
-  }
-  return pinned ? rank | RANK_PINNED : rank;
-}
-
-static int is_live(uint64_t rank) {
-  return (rank & ~RANK_PINNED) > 0;
-}
+/* --- narrow -------------------------------------------------------------------------------- */
 
 static int64_t narrow_expiry(uint64_t tag, uint64_t value) {
   uint64_t us = tag & TAG_FIXED_WINDOW ? (value >> 32) * UINT64_C(1000000)
@@ -142,8 +94,6 @@ static int64_t narrow_expiry(uint64_t tag, uint64_t value) {
 
   return us > INT64_MAX ? INT64_MAX : (int64_t)us;
 }
-
-/* --- narrow -------------------------------------------------------------------------------- */
 
 int rlc__narrow_swap(rlc__narrow *slot, uint64_t old, uint64_t value) {
   return atomic_compare_exchange_strong_explicit(&slot->value, &old, value, memory_order_acq_rel,

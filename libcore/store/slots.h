@@ -62,6 +62,7 @@ typedef struct rlc__place {
   uint64_t set;
   unsigned stripe;
   int wide;
+  int is_log; /* wide, too: what lies in blocks.h's way */
 } rlc__place;
 
 /* Tags of all states in one call, which are not to evict each other. */

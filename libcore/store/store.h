@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "base/waiter.h"
 #include "rlcore/rlcore.h"
+#include "store/index.h"
 #include "store/url.h"
 
 /*
@@ -27,7 +28,13 @@ typedef struct rlc__item {
   size_t name_len;
   uint64_t cost;
   rlc_fail fail;        /* the guard's affair */
-  rlc_result result;    /* out */
+  int64_t charged_us;   /* a receipt: the store's time of the charge. Out of a check, charge or grant
+                           where call->receipts is set, 0 where nothing was charged; in for take-back
+                           and renew, and renew gives the new one, 0 where it was lost */
+  rlc_result result;    /* out; its source is in for take-back and renew: who gave the receipt */
+  int64_t mirrored_us;  /* the guard's own receipt, beside |charged_us| where the store gave that: when */
+  uint64_t mirrored;    /* so many units were charged in this machine's table too. In for take-back: so
+                           many of them go */
 } rlc__item;
 
 typedef struct rlc__call {
@@ -36,18 +43,22 @@ typedef struct rlc__call {
   size_t n;             /* 1 .. RLC_MAX_LIMITS */
   int64_t deadline_us;  /* CLOCK_MONOTONIC; only stores that can wait read it */
   int64_t now_us;       /* a test's time, or 0: the store's own clock */
+  int receipts;         /* charged_us of the items is wanted */
 } rlc__call;
 
 typedef struct rlc__store_ops {
-  /* Decides all items and fills their results: source RLC_SOURCE_STORE, `allowed` of each item
-   * alone. Where op is check and any item denies, nothing is charged and each result tells of the
-   * state as it was. Returns 0, or an rlc__error: then nothing is said, the results are undefined,
-   * and a command may have been charged only after RLC__ERR_TIMEOUT or _UNAVAILABLE. Never
-   * returns later than the deadline by more than a scheduling delay. */
+  /* Decides all items and fills their results: source RLC_SOURCE_STORE, `allowed` of each item alone,
+   * `charged` what was. Where op is check or grant and any item denies, nothing is charged and each result
+   * tells of the state as it was. A take-back and a renewal leave the results alone, but for what an item's
+   * receipt says: of a renewal that failed, also where it is a new one. Returns 0, or an rlc__error: then
+   * nothing is said, the results are undefined, and a command may have been charged only after
+   * RLC__ERR_TIMEOUT or _UNAVAILABLE. Never returns later than the deadline by more than a scheduling
+   * delay. */
   int (*decide)(rlc__store *store, rlc__call *call);
-  /* For event loops; NULL where `decide` never waits. Starts a decision without waiting. Returns as
-   * `decide` where it is decided at once; else RLC_PENDING and |*out|, and |call|, its items, what they
-   * name and |waiter| stay until `advance` has answered or `abandon` was called. */
+  /* For event loops; NULL where `decide` never waits. Not for take-back and renew. Starts a decision
+   * without waiting. Returns as `decide` where it is decided at once; else RLC_PENDING and |*out|, and
+   * |call|, its items, what they name and |waiter| stay until `advance` has answered or `abandon` was
+   * called. */
   int (*submit)(rlc__store *store, rlc__call *call, rlc__waiter *waiter, void **out);
   /* Goes on with |pending|. Returns RLC_PENDING, or as `decide`: then it is gone. */
   int (*advance)(rlc__store *store, void *pending);
@@ -61,6 +72,14 @@ typedef struct rlc__store_ops {
   /* A number that changes when a store that had failed may answer again, which is then worth a probe.
    * Never waits. NULL: nobody knows. */
   uint32_t (*news)(rlc__store *store);
+  /* Fills |hash| for |key| as the index of this store knows it. Returns 0 or RLC_ERR_NOMEM. */
+  int (*identify)(rlc__store *store, const void *key, size_t key_len,
+                  char hash[RLC__ENTRY_HASH]);
+  /* Does what |call| says with the index. Returns 0, RLC_ERR_FULL, RLC_ERR_LOST, RLC_ERR_NOMEM, or an
+   * rlc__error: the store did not answer. */
+  int (*index)(rlc__store *store, rlc__index_call *call);
+  /* The index's version, read from memory at no cost. NULL where only `index` tells. */
+  uint64_t (*index_version)(rlc__store *store);
   /* Adds what this store knows to |stats|; never resets a member. May be NULL. */
   void (*get_stats)(rlc__store *store, rlc_stats *stats);
   /* Returns the descriptor of a shared table, or -1. May be NULL. */

@@ -4,10 +4,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "algorithm/log.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/siphash.h"
+#include "store/blocks.h"
 #include "store/slots.h"
 
 /* --- what both ways share ------------------------------------------------------------------ */
@@ -30,13 +32,32 @@ static rlc__place place_of(const rlc__region *region, const rlc__item *item) {
   }
   hash = rlc__siphash2(region->hash_key, item->key, item->key_len, item->name, item->name_len,
                        salt);
+  if (rlc__is_log(policy->algorithm)) {
+    return rlc__blocks_place(region, hash);
+  }
   return rlc__slots_place(region, hash, policy->algorithm, rlc__state_words(policy) > 1);
 }
 
-static void answer(rlc__item *item, const uint64_t *state, int64_t now_us, int step) {
+static void answer(rlc__item *item, const uint64_t *state, int64_t now_us, uint64_t cost, int step) {
   item->result.source = RLC_SOURCE_STORE;
-  rlc__algorithm_describe(item->policy, state, now_us, item->cost, step & RLC__STEP_ALLOWED,
+  rlc__algorithm_describe(item->policy, state, now_us, cost, step & RLC__STEP_ALLOWED,
                           &item->result);
+}
+
+/* What |op| has charged of |cost|, from the state |before|; the receipt. */
+static void tell_charged(const rlc__call *call, rlc__item *item, const uint64_t *before,
+                         int64_t now_us, uint64_t cost, int charged) {
+  uint64_t units = 0;
+
+  if (charged && call->op == RLC__OP_CHARGE) {
+    units = rlc__algorithm_charged(item->policy, before, now_us, cost);
+  } else if (charged && (call->op == RLC__OP_CHECK || call->op == RLC__OP_GRANT)) {
+    units = cost;
+  }
+  item->result.charged = units;
+  if (call->op != RLC__OP_TAKE_BACK && call->op != RLC__OP_RENEW) {
+    item->charged_us = units > 0 ? now_us : 0;
+  }
 }
 
 /* --- without a lock ------------------------------------------------------------------------ */
@@ -46,6 +67,7 @@ static void answer(rlc__item *item, const uint64_t *state, int64_t now_us, int s
 static int decide_free(rlc__region *region, rlc__call *call, const rlc__place *place) {
   rlc__item *item = call->items;
   int64_t now_us;
+  uint64_t old;
   uint64_t word;
   int step;
 
@@ -54,7 +76,8 @@ static int decide_free(rlc__region *region, rlc__call *call, const rlc__place *p
   now_us = now_of(region, call, item);
   for (;;) {
     rlc__narrow *slot = rlc__narrow_find(region, place);
-    uint64_t old = slot != NULL ? atomic_load_explicit(&slot->value, memory_order_acquire) : 0;
+
+    old = slot != NULL ? atomic_load_explicit(&slot->value, memory_order_acquire) : 0;
 
     if (slot != NULL &&
         (old == RLC__MOVING ||
@@ -73,7 +96,8 @@ static int decide_free(rlc__region *region, rlc__call *call, const rlc__place *p
       break;
     }
   }
-  answer(item, &word, now_us, step);
+  answer(item, &word, now_us, item->cost, step);
+  tell_charged(call, item, &old, now_us, item->cost, step & RLC__STEP_ALLOWED);
   return 1;
 }
 
@@ -87,6 +111,7 @@ typedef struct work {
   uint64_t state[RLC__STATE_WORDS];
   uint64_t next[RLC__STATE_WORDS]; /* the state as the step leaves it */
   int64_t now_us;    /* by the clock that it goes by */
+  uint64_t cost;     /* the item's, or what all limits grant */
   int step;
 } work;
 
@@ -95,6 +120,9 @@ typedef struct batch {
   rlc__call *call;
   rlc__pins pins;
   work item[RLC_MAX_LIMITS];
+  /* The log that is looked at. One for all, since a log is large, and threads' stacks are small: under
+   * the locks it can be read again. */
+  uint64_t log[RLC__LOG_WORDS];
 } batch;
 
 static void unlock_all(batch *b, uint64_t locked) {
@@ -121,7 +149,54 @@ static uint64_t lock_all(batch *b) {
   return locked;
 }
 
+/* Does |op| with the log of item |i|, and keeps what that changes. Where |result| is set, the item's is
+ * filled. */
+static void do_log(batch *b, size_t i, rlc__op op, uint64_t cost, int result) {
+  rlc__item *item = &b->call->items[i];
+  const rlc_policy *policy = item->policy;
+  work *w = &b->item[i];
+  unsigned blocks = rlc__blocks_read(b->region, &w->place, b->log);
+  uint64_t charged = 0;
+  int64_t since = 0;
+  int step;
+
+  switch (op) {
+  case RLC__OP_TAKE_BACK:
+    step = rlc__algorithm_take_back(policy, b->log, w->now_us, cost, item->charged_us);
+    break;
+  case RLC__OP_RENEW:
+    step = rlc__algorithm_renew(policy, b->log, w->now_us, cost, item->charged_us);
+    since = step & RLC__STEP_ALLOWED ? w->now_us : 0;
+    break;
+  case RLC__OP_RESET:
+    rlc__blocks_clear(b->region, &w->place);
+    b->log[0] = 0;
+    step = RLC__STEP_ALLOWED;
+    break;
+  default:
+    step = rlc__log_step(policy, b->log, op, w->now_us, cost, &charged);
+    since = charged > 0 ? w->now_us : 0;
+    break;
+  }
+  if (step & RLC__STEP_CHANGED) {
+    rlc__blocks_write(b->region, &w->place, b->log, blocks, w->now_us, &b->pins);
+  }
+  w->step = step;
+  if (result) {
+    if (op == RLC__OP_RENEW || b->call->receipts) {
+      item->charged_us = since;
+    }
+    item->result.source = RLC_SOURCE_STORE;
+    item->result.charged = charged;
+    rlc__algorithm_describe(policy, b->log, w->now_us, cost, step & RLC__STEP_ALLOWED,
+                            &item->result);
+  }
+}
+
 static void load(batch *b, work *w) {
+  if (w->place.is_log) {
+    return; /* do_log does all */
+  }
   if (w->place.wide) {
     rlc__wide_read(b->region, &w->place, w->state);
     return;
@@ -150,8 +225,17 @@ static void step(batch *b, size_t i, rlc__op op) {
   const rlc__item *item = &b->call->items[i];
   work *w = &b->item[i];
 
+  if (w->place.is_log) {
+    /* Alone it is decided at once. */
+    do_log(b, i, b->call->n > 1 ? RLC__OP_PEEK : op, w->cost, 1);
+    return;
+  }
   memcpy(w->next, w->state, (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next);
-  w->step = rlc__algorithm_step(item->policy, w->next, op, w->now_us, item->cost);
+  if (op == RLC__OP_TAKE_BACK) {
+    w->step = rlc__algorithm_take_back(item->policy, w->next, w->now_us, w->cost, item->charged_us);
+  } else {
+    w->step = rlc__algorithm_step(item->policy, w->next, op, w->now_us, w->cost);
+  }
 }
 
 /* Makes |next| the state. Returns 0 where a charge without a lock was quicker; never for a wide
@@ -205,16 +289,40 @@ static int commit_all(batch *b) {
     }
   }
   for (size_t i = 0; i < b->call->n; ++i) {
-    if (b->item[i].place.wide && (b->item[i].step & RLC__STEP_CHANGED)) {
+    if (b->item[i].place.is_log) {
+      if (b->call->n > 1) {
+        do_log(b, i, RLC__OP_CHECK, b->item[i].cost, 1);
+      }
+    } else if (b->item[i].place.wide && (b->item[i].step & RLC__STEP_CHANGED)) {
       commit(b, i);
     }
   }
   return 1;
 }
 
-/* Checks or peeks: all or nothing. Returns whether the items were charged. */
+/* The most that every item grants, each the same; at least 1, which then does not fit. */
+static uint64_t grant_of(batch *b) {
+  uint64_t grant = UINT64_MAX;
+
+  for (size_t i = 0; i < b->call->n; ++i) {
+    const rlc__item *item = &b->call->items[i];
+    const work *w = &b->item[i];
+    rlc_result r = RLC_RESULT_INIT;
+
+    if (w->place.is_log) {
+      (void)rlc__blocks_read(b->region, &w->place, b->log);
+    }
+    rlc__algorithm_describe(item->policy, w->place.is_log ? b->log : w->state, w->now_us, 0, 1, &r);
+    grant = r.remaining < grant ? r.remaining : grant;
+    grant = item->cost < grant ? item->cost : grant;
+  }
+  return grant > 0 ? grant : 1;
+}
+
+/* Checks, grants or peeks: all or nothing. Returns whether the items were charged. */
 static int decide_together(batch *b) {
   rlc__call *call = b->call;
+  rlc__op op = call->op == RLC__OP_GRANT ? RLC__OP_CHECK : call->op;
   int all;
 
   do {
@@ -223,17 +331,30 @@ static int decide_together(batch *b) {
       load(b, &b->item[i]);
     }
     read_clocks(b);
+    if (call->op == RLC__OP_GRANT) {
+      uint64_t grant = grant_of(b);
+
+      for (size_t i = 0; i < call->n; ++i) {
+        b->item[i].cost = grant;
+      }
+    }
     for (size_t i = 0; i < call->n; ++i) {
-      step(b, i, call->op);
+      step(b, i, op);
       all &= b->item[i].step & RLC__STEP_ALLOWED;
     }
-  } while (call->op == RLC__OP_CHECK && all && !commit_all(b));
+  } while (op == RLC__OP_CHECK && all && !commit_all(b));
   for (size_t i = 0; !all && i < call->n; ++i) {
     work *w = &b->item[i];
     size_t bytes = (w->place.wide ? RLC__STATE_WORDS : 1) * sizeof *w->next;
     int changed = (w->step & (RLC__STEP_ALLOWED | RLC__STEP_CHANGED)) == RLC__STEP_CHANGED;
 
-    if (call->op == RLC__OP_CHECK && call->items[i].cost > 0 && w->step & RLC__STEP_ALLOWED &&
+    if (w->place.is_log) {
+      if (op == RLC__OP_CHECK && w->cost > 0 && call->n > 1) {
+        do_log(b, i, RLC__OP_CHECK, UINT64_MAX, 0); /* never fits, and leaves its clamp */
+      }
+      continue;
+    }
+    if (op == RLC__OP_CHECK && w->cost > 0 && w->step & RLC__STEP_ALLOWED &&
         call->items[i].policy->algorithm != RLC_TOKEN_BUCKET) {
       /* It alone would pass, and is not charged. A cost that never fits leaves its clamp; a bucket
        * with room has none. */
@@ -246,15 +367,18 @@ static int decide_together(batch *b) {
       memcpy(w->state, w->next, bytes);
     }
   }
-  return call->op == RLC__OP_CHECK && all;
+  return op == RLC__OP_CHECK && all;
 }
 
-/* Charges, refunds or resets: each item for itself. */
+/* Charges, refunds, takes back or resets: each item for itself. */
 static void decide_each(batch *b) {
   for (size_t i = 0; i < b->call->n; ++i) {
     work *w = &b->item[i];
 
-    if (b->call->op == RLC__OP_RESET) {
+    if (w->place.is_log) {
+      w->now_us = now_of(b->region, b->call, &b->call->items[i]);
+      do_log(b, i, b->call->op, b->call->items[i].cost, 1);
+    } else if (b->call->op == RLC__OP_RESET) {
       memset(w->next, 0, sizeof w->next);
       w->step = RLC__STEP_ALLOWED;
       do {
@@ -277,13 +401,14 @@ static int decide_locked(rlc__region *region, rlc__call *call, const rlc__place 
   b.pins.n = call->n;
   for (size_t i = 0; i < call->n; ++i) {
     b.item[i].place = i == 0 ? *first : place_of(region, &call->items[i]);
+    b.item[i].cost = call->items[i].cost;
     b.pins.tag[i] = b.item[i].place.tag;
   }
   locked = lock_all(&b);
   if (locked == 0) {
     return RLC__ERR_UNAVAILABLE;
   }
-  if (call->op == RLC__OP_CHECK || call->op == RLC__OP_PEEK) {
+  if (call->op == RLC__OP_CHECK || call->op == RLC__OP_GRANT || call->op == RLC__OP_PEEK) {
     changed = decide_together(&b);
   } else {
     decide_each(&b);
@@ -292,7 +417,11 @@ static int decide_locked(rlc__region *region, rlc__call *call, const rlc__place 
   for (size_t i = 0; i < call->n; ++i) {
     const work *w = &b.item[i];
 
-    answer(&call->items[i], changed ? w->next : w->state, w->now_us, w->step);
+    if (w->place.is_log) {
+      continue;
+    }
+    answer(&call->items[i], changed ? w->next : w->state, w->now_us, w->cost, w->step);
+    tell_charged(call, &call->items[i], w->state, w->now_us, w->cost, changed);
   }
   return 0;
 }

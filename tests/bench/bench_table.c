@@ -32,6 +32,7 @@ typedef struct job {
   unsigned keys;
   unsigned repeats;
   int two; /* a second policy on each key, all or nothing */
+  int64_t step_us; /* between decisions; 0: by the clock */
 } job;
 
 static shared *memory;
@@ -54,8 +55,9 @@ static void swap_bare(unsigned repeats) {
 
 static void decide(const job *j) {
   rlc__item items[2];
-  rlc__call call = {RLC__OP_CHECK, items, j->two ? 2 : 1, 0, 0};
+  rlc__call call = {RLC__OP_CHECK, items, j->two ? 2 : 1, 0, 0, 0};
   uint64_t random = 88172645463325252u;
+  static int64_t passed;
   char key[32];
 
   memset(items, 0, sizeof items);
@@ -76,6 +78,10 @@ static void decide(const job *j) {
     memcpy(key, "203.0.113.0/24:", 15);
     memcpy(key + 15, &n, 4);
     items[0].key_len = items[1].key_len = 19;
+    if (j->step_us > 0) {
+      call.now_us = INT64_C(1790000000000000) + passed;
+      passed += j->step_us;
+    }
     if (j->store->ops->decide(j->store, &call) != 0) {
       abort();
     }
@@ -182,8 +188,8 @@ static void measure_open_breaker(const rlc_options *options, rlc_fail fail, cons
                                  const rlc_policy *policy, unsigned repeats, double baseline) {
   static const rlc__store_ops ops = {.decide = away, .probe = still_away, .del = keep};
   static rlc__store inner = {&ops};
-  job j = {NULL, policy, 1, repeats, 0};
-  job opening = {NULL, policy, 1, RLC__BREAKER_FAILURES, 0};
+  job j = {NULL, policy, 1, repeats, 0, 0};
+  job opening = {NULL, policy, 1, RLC__BREAKER_FAILURES, 0, 0};
   rlc__url url;
 
   memset(&url, 0, sizeof url);
@@ -217,7 +223,9 @@ int main(int argc, char **argv) {
   rlc_policy *fixed = parse("1000000000/day algorithm=fixed-window");
   rlc_policy *sliding = parse("1000000000/day algorithm=sliding-window");
   rlc_policy *empty = parse("1/week");
-  job j = {NULL, NULL, 1, repeats, 0};
+  rlc_policy *logs[3] = {parse("10/day algorithm=sliding-log"), parse("100/day algorithm=sliding-log"),
+                         parse("1000/day algorithm=sliding-log")};
+  job j = {NULL, NULL, 1, repeats, 0, 0};
   rlc_options *options;
   double baseline[3];
   rlc_stats stats = RLC_STATS_INIT;
@@ -240,19 +248,27 @@ int main(int argc, char **argv) {
       unsigned keys;
       unsigned processes;
       int two;
+      int64_t step_us;
     } rows[] = {
-        {"token bucket, one hot key", bucket, 1, 1, 0},
-        {"token bucket, one hot key, denied", empty, 1, 1, 0},
-        {"token bucket, ticks of no whole microsecond", uneven, 1, 1, 0},
-        {"token bucket, 1,000 keys", bucket, 1000, 1, 0},
-        {"token bucket, 100,000 keys", bucket, KEYS, 1, 0},
-        {"fixed window, one hot key", fixed, 1, 1, 0},
-        {"sliding window, one hot key", sliding, 1, 1, 0},
-        {"sliding window, 30,000 keys", sliding, 30000, 1, 0},
-        {"two token buckets, all or nothing, one hot key", bucket, 1, 1, 1},
-        {"token bucket, one hot key, 2 processes (each)", bucket, 1, 2, 0},
-        {"token bucket, 100,000 keys, 2 processes (each)", bucket, KEYS, 2, 0},
-        {"sliding window, one hot key, 2 processes (each)", sliding, 1, 2, 0},
+        {"token bucket, one hot key", bucket, 1, 1, 0, 0},
+        {"token bucket, one hot key, denied", empty, 1, 1, 0, 0},
+        {"token bucket, ticks of no whole microsecond", uneven, 1, 1, 0, 0},
+        {"token bucket, 1,000 keys", bucket, 1000, 1, 0, 0},
+        {"token bucket, 100,000 keys", bucket, KEYS, 1, 0, 0},
+        {"fixed window, one hot key", fixed, 1, 1, 0, 0},
+        {"sliding window, one hot key", sliding, 1, 1, 0, 0},
+        {"sliding window, 30,000 keys", sliding, 30000, 1, 0, 0},
+        {"log of 10 units, one hot key", logs[0], 1, 1, 0, 8640000000},
+        {"log of 10 units, one hot key, denied", logs[0], 1, 1, 0, 1},
+        {"log of 10 units, 10,000 keys, denied", logs[0], 10000, 1, 0, 1},
+        {"log of 100 units, one hot key", logs[1], 1, 1, 0, 864000000},
+        {"log of 100 units, one hot key, denied", logs[1], 1, 1, 0, 1},
+        {"log of 1,000 units, one hot key", logs[2], 1, 1, 0, 86400000},
+        {"log of 1,000 units, one hot key, denied", logs[2], 1, 1, 0, 1},
+        {"two token buckets, all or nothing, one hot key", bucket, 1, 1, 1, 0},
+        {"token bucket, one hot key, 2 processes (each)", bucket, 1, 2, 0, 0},
+        {"token bucket, 100,000 keys, 2 processes (each)", bucket, KEYS, 2, 0, 0},
+        {"sliding window, one hot key, 2 processes (each)", sliding, 1, 2, 0, 0},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
@@ -265,6 +281,7 @@ int main(int argc, char **argv) {
       j.policy = rows[i].policy;
       j.keys = rows[i].keys;
       j.two = rows[i].two;
+      j.step_us = rows[i].step_us;
       snprintf(what, sizeof what, "%s %s", name, rows[i].what);
       row(what, &j, rows[i].processes, baseline[rows[i].processes]);
       if (rows[i].keys == KEYS && rows[i].processes == 1) {
@@ -286,5 +303,8 @@ int main(int argc, char **argv) {
   rlc_policy_del(fixed);
   rlc_policy_del(sliding);
   rlc_policy_del(empty);
+  for (size_t i = 0; i < 3; ++i) {
+    rlc_policy_del(logs[i]);
+  }
   return 0;
 }

@@ -29,7 +29,11 @@ MONTH = [int(time.time()) + days * 86400 for days in (-10, 20, -41, 50)]
 # 2^-level of a unit an hour, as token-bucket.lua takes it.
 LEVEL = 2.0 ** -610
 
-# name: script, ARGV[1], how many keys a call has; hour-long windows, so that nothing rolls over.
+# The levels of four rates like that, as token-bucket-stack.lua takes them.
+LEVELS, = struct.unpack("<d", struct.pack("<II", 610 * 1049601, 610 + 2**30))
+
+# name: script, ARGV[1], how many keys a call has; and with what each key begins, if not with that.
+# Hour-long windows, so that nothing rolls over.
 ROWS = {
     "INCR": (None, None, 1),
     "token-bucket allow": ("token-bucket", doubles(3600e6, 3600e10, LEVEL, 3600e6), 1),
@@ -43,10 +47,14 @@ ROWS = {
     "sliding-window allow": ("sliding-window", doubles(1, 1e6, 3600, 430), 1),
     "sliding-window deny": ("sliding-window", doubles(1, 1, 3600, 430), 1),
     "three limits in one call": ("several", doubles(0, *[1, 1, 3600e6, 3600e10, LEVEL, 3600e6, 1, 1] * 3), 3),
-    "a stack of four rates": ("token-bucket-stack", doubles(*[3600e6] * 4, *[3600e10] * 4,
-                                                            *[LEVEL] * 4, *[3600e6] * 4), 1),
-    "a stack of four rates deny": ("token-bucket-stack", doubles(*[3600e6] * 8, *[LEVEL] * 4,
-                                                                 *[3600e6] * 4), 1),
+    "a stack of four rates": ("token-bucket-stack", doubles(LEVELS, *[3600e6] * 4, *[3600e10] * 4,
+                                                            *[3600e6] * 4), 1),
+    "a stack of four rates deny": ("token-bucket-stack", doubles(LEVELS, *[3600e6] * 12), 1),
+    # A log of so many units, and of the few that the calls add.
+    **{"log of %d %s" % (n, what): ("log", doubles(1, n + room, 3600e6), 1, doubles(n, n, 3600e6))
+       for n in (10, 100, 1000) for what, room in (("allow", 1000), ("deny", 0))},
+    "three logs of 100 in one call": ("several", doubles(0, *[4, 1, 1, 0, 1100, 1100, 3600e6] * 3), 3,
+                                      doubles(0, *[4, 1, 100, 0, 1100, 1100, 3600e6] * 3)),
 }
 
 
@@ -60,7 +68,8 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="rlcore-bench-"))
         self.process = subprocess.Popen(
             [*wrapper, "redis-server", "--port", "0", "--unixsocket", str(self.folder / "s"),
-             "--save", "", "--appendonly", "no", "--dir", str(self.folder)],
+             "--save", "", "--appendonly", "no", "--dir", str(self.folder),
+             "--hz", "1", "--dynamic-hz", "no"],  # its timer runs by the wall clock, not by the call
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder)
         self.socket = socket.socket(socket.AF_UNIX)
         end = time.monotonic() + 60
@@ -99,9 +108,11 @@ def key(n, i):
     return b"rl:{keyhash%09d}:bname%03d" % (n, i)
 
 
-def fill(server, row, numbers):
+def fill(server, row, numbers, first=False):
     """Runs the row once for each key number, sixteen commands at a time."""
-    script, arg, keys = ROWS[row]
+    script, arg, keys = ROWS[row][:3]
+    if first and len(ROWS[row]) > 3:
+        arg = ROWS[row][3]
     if script:
         sha = server.call("SCRIPT", "LOAD", (TOP / "lua" / (script + ".lua")).read_bytes())
     for at in range(0, len(numbers), 16):
@@ -121,7 +132,7 @@ def instructions(row, calls):
     server = Server("valgrind", "--tool=callgrind", "--vgdb=no",
                     "--callgrind-out-file=%s" % (folder / "out"))
     draw = random.Random(1)
-    fill(server, row, list(range(KEYS)))
+    fill(server, row, list(range(KEYS)), True)
     fill(server, row, [draw.randrange(KEYS) for _ in range(calls)])
     server.stop()
     total = sum(int(number) for path in folder.iterdir() for number in
@@ -139,7 +150,7 @@ def bytes_a_key(row, keys=100000):
         return int(re.search(r"used_memory:(\d+)", text).group(1))
 
     before = used()
-    fill(server, row, list(range(keys)))
+    fill(server, row, list(range(keys)), True)
     after = used()
     server.stop()
     return (after - before) / keys / ROWS[row][2]
@@ -151,7 +162,8 @@ def rows():
     for row in ROWS:
         cost = (instructions(row, 3 * CALLS) - instructions(row, CALLS)) / (2 * CALLS)
         base = base or cost
-        yield row, cost, cost / base, None if row.endswith("deny") else bytes_a_key(row)
+        yield row, cost, cost / base, None if row.endswith("deny") else bytes_a_key(
+            row, 10000 if len(ROWS[row]) > 3 else 100000)
 
 
 def main():

@@ -75,7 +75,7 @@ static void check_equal(const redisReply *a, const redisReply *b, int depth) {
 
 /* --- decisions ----------------------------------------------------------------------------- */
 
-#define POLICIES 6
+#define POLICIES 9
 #define CALENDAR POLICIES
 
 /* Some of each algorithm, single and stacked; one whose tick is no microsecond, one whose count
@@ -88,6 +88,9 @@ static rlc_policy *policy(size_t i) {
       "1000000000/30day algorithm=fixed-window",
       "100/min algorithm=sliding-window",
       "10/s,1000/h",
+      "10/min algorithm=sliding-log",
+      "10/s,100/h algorithm=sliding-log",
+      "20/30s algorithm=concurrency",
       "100/month algorithm=fixed-window anchor=31",
   };
   static rlc_policy *made[POLICIES + 1];
@@ -134,6 +137,7 @@ static void check_decodings(const redisReply *reply) {
     check_decoding(reply, RLC__OP_CHECK, i, 1);
     check_decoding(reply, RLC__OP_PEEK, i, 1);
     check_decoding(reply, RLC__OP_CHARGE, i, 1);
+    check_decoding(reply, RLC__OP_RENEW, i, 1);
     check_decoding(reply, RLC__OP_CHECK, i, POLICIES - i);
   }
   check_decoding(reply, RLC__OP_CHECK, CALENDAR, 1);

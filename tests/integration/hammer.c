@@ -6,11 +6,15 @@
  *
  *     hammer --store URL --policy TEXT [--policy TEXT ...] [options]
  *       --key K          the partition key (default "k"); with --keys N: K0 .. K(N-1) at random
+ *       --name N         what all limits are called, whatever their policy
  *       --key-each       each policy limits a key of its own: K/0, K/1 ...
  *       --log FILE       what the library logs is appended there
  *       --processes P --threads T --calls N       N calls a thread (default 1, 1, 1000)
  *       --seconds S      as many calls as fit instead
- *       --cost C         (default 1); --op check, peek, charge, refund or reset (default check)
+ *       --cost C         (default 1); --op check, peek, charge, refund, reset or grant (default check)
+ *       --op reserve     acquires C units and commits --used N of them (default 0)
+ *       --op hold        acquires, keeps it for --hold US microseconds, the helper thread renewing it with
+ *                        --keep, and gives it back
  *       --pace US        wait so long between a thread's calls
  *       --kill N         kill N processes at random moments, and start others in their place
  *       --ready          print "ready" when all threads run, and begin on a line of stdin; on
@@ -48,6 +52,7 @@ typedef struct plan {
   rlc_policy *policy[POLICIES];
   size_t policies;
   const char *key;
+  const char *name;
   unsigned keys;
   int key_each;
   unsigned threads;
@@ -55,6 +60,9 @@ typedef struct plan {
   double seconds;
   uint64_t cost;
   const char *op;
+  uint64_t used;
+  unsigned hold_us;
+  int keep;
   unsigned pace_us;
   unsigned wait_us;
   int timeline;
@@ -90,7 +98,38 @@ static int call(const plan *p, const rlc_limit *limits, rlc_decision *d) {
     d->source = RLC_SOURCE_STORE;
     return rlc_limiter_reset(p->limiter, limits, p->policies);
   }
+  if (strcmp(p->op, "grant") == 0) {
+    return rlc_limiter_grant(p->limiter, limits, p->policies, NULL, d);
+  }
   return rlc_limiter_check(p->limiter, limits, p->policies, NULL, d);
+}
+
+/* Acquires, and settles. */
+static int hold(const plan *p, const rlc_limit *limits, rlc_decision *d) {
+  const uint64_t used[POLICIES] = {p->used, p->used, p->used, p->used};
+  rlc_lease *lease;
+  int rv = rlc_limiter_acquire(p->limiter, limits, p->policies, &lease, NULL, d);
+  int settled;
+
+  if (rv < 0 || lease == NULL) {
+    return rv;
+  }
+  tally_hold(p->sum);
+  if (p->keep && rlc_lease_keep(lease) != 0) {
+    return -1;
+  }
+  if (p->hold_us > 0) {
+    sleep_us(p->hold_us);
+  }
+  tally_let_go(p->sum);
+  if (p->op[0] == 'r') {
+    settled = rlc_lease_commit(lease, used);
+    atomic_fetch_add(&p->sum->charged, p->used);
+  } else {
+    settled = rlc_lease_release(lease);
+  }
+  rlc_lease_del(lease);
+  return settled == 0 ? rv : settled;
 }
 
 static void one_call(const plan *p, unsigned *random) {
@@ -100,6 +139,7 @@ static void one_call(const plan *p, unsigned *random) {
   char own[POLICIES][136];
   int64_t begun;
   int64_t now;
+  int holds = strcmp(p->op, "reserve") == 0 || strcmp(p->op, "hold") == 0;
   int rv;
 
   if (p->keys > 1) {
@@ -110,6 +150,7 @@ static void one_call(const plan *p, unsigned *random) {
   for (size_t i = 0; i < p->policies; ++i) {
     limits[i] = (rlc_limit)RLC_LIMIT_INIT;
     limits[i].policy = p->policy[i];
+    limits[i].name = p->name;
     snprintf(own[i], sizeof own[i], p->key_each ? "%s/%zu" : "%s", key, i);
     limits[i].key = own[i];
     limits[i].key_len = strlen(own[i]);
@@ -117,12 +158,15 @@ static void one_call(const plan *p, unsigned *random) {
   }
   atomic_fetch_add(&p->sum->calls, 1);
   begun = monotonic_us();
-  rv = call(p, limits, &d);
+  rv = holds ? hold(p, limits, &d) : call(p, limits, &d);
   now = monotonic_us();
   histogram_add(&p->sum->calls_us, (uint64_t)(now - begun));
   if (rv < 0 || d.source < RLC_SOURCE_STORE || d.source > RLC_SOURCE_FAIL_CLOSED) {
     atomic_fetch_add(&p->sum->lost, 1);
     return;
+  }
+  if (!holds && d.source == RLC_SOURCE_STORE) {
+    atomic_fetch_add(&p->sum->charged, d.result.charged);
   }
   tally_decision(p->sum, &d, now);
 }
@@ -269,7 +313,8 @@ int main(int argc, char **argv) {
       {"keys", 1, 0, 'K'},    {"processes", 1, 0, 'P'}, {"threads", 1, 0, 'T'},
       {"calls", 1, 0, 'n'},   {"seconds", 1, 0, 'S'}, {"cost", 1, 0, 'c'},
       {"pace", 1, 0, 'w'},    {"kill", 1, 0, 'x'},    {"ready", 0, 0, 'r'},
-      {"op", 1, 0, 'o'},      {"key-each", 0, 0, 'e'}, {"log", 1, 0, 'l'},
+      {"name", 1, 0, 'N'},    {"op", 1, 0, 'o'},      {"key-each", 0, 0, 'e'}, {"log", 1, 0, 'l'},
+      {"used", 1, 0, 'u'},    {"hold", 1, 0, 'h'},    {"keep", 0, 0, 'z'},
       {"wait", 1, 0, 'W'},    {"timeline", 0, 0, 't'}, {"starve", 1, 0, 'd'},
       {0, 0, 0, 0},
   };
@@ -297,7 +342,11 @@ int main(int argc, char **argv) {
     case 'c': p.cost = strtoull(optarg, NULL, 10); break;
     case 'w': p.pace_us = (unsigned)strtoul(optarg, NULL, 10); break;
     case 'x': kills = (unsigned)strtoul(optarg, NULL, 10); break;
+    case 'N': p.name = optarg; break;
     case 'o': p.op = optarg; break;
+    case 'u': p.used = strtoull(optarg, NULL, 10); break;
+    case 'h': p.hold_us = (unsigned)strtoul(optarg, NULL, 10); break;
+    case 'z': p.keep = 1; break;
     case 'r': announce = 1; break;
     case 'e': p.key_each = 1; break;
     case 'l': log = open(optarg, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600); break;

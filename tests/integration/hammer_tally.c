@@ -20,6 +20,14 @@ void tally_decision(tally *sum, const rlc_decision *d, int64_t now_us) {
   }
 }
 
+void tally_hold(tally *sum) {
+  histogram_raise(&sum->most_held, atomic_fetch_add(&sum->held, 1) + 1);
+}
+
+void tally_let_go(tally *sum) {
+  atomic_fetch_sub(&sum->held, 1);
+}
+
 static void print_counts(const char *name, const _Atomic uint64_t *counts) {
   printf("\"%s\": {", name);
   for (int s = RLC_SOURCE_STORE; s <= RLC_SOURCE_FAIL_CLOSED; ++s) {
@@ -45,6 +53,8 @@ void tally_print(const tally *sum, rlc_limiter *limiter, double seconds, int tim
          atomic_load(&sum->calls), atomic_load(&sum->returned), atomic_load(&sum->lost));
   print_counts("allowed", sum->allowed);
   print_counts("denied", sum->denied);
+  printf("\"charged\": %" PRIu64 ", \"most_held\": %" PRIu64 ", \"leases_lost\": %" PRIu64 ", ",
+         atomic_load(&sum->charged), atomic_load(&sum->most_held), stats.leases_lost);
   printf("\"seconds\": %.3f, \"p50_us\": %" PRIu64 ", \"p999_us\": %" PRIu64
          ", \"longest_us\": %" PRIu64 ", \"longest_gap_us\": %" PRIu64 ", ",
          seconds, histogram_at(&sum->calls_us, 0.5), histogram_at(&sum->calls_us, 0.999),

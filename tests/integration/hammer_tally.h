@@ -21,6 +21,9 @@ typedef struct tally {
   _Atomic uint64_t lost;     /* ended without one */
   _Atomic uint64_t allowed[5]; /* by source */
   _Atomic uint64_t denied[5];
+  _Atomic uint64_t charged;  /* units that the store has taken and that were not given back */
+  _Atomic uint64_t most_held; /* leases at once */
+  _Atomic uint64_t held;
   histogram calls_us;
   histogram waits_us;       /* the bare ones */
   _Atomic int64_t begun_us; /* the timeline's zero */
@@ -32,6 +35,9 @@ typedef struct tally {
 
 /* Counts a decision that has come at |now_us|. */
 void tally_decision(tally *sum, const rlc_decision *d, int64_t now_us);
+/* Counts a lease that was made, until it is given back. */
+void tally_hold(tally *sum);
+void tally_let_go(tally *sum);
 /* Prints all of it, and what |limiter| counted, as a line of JSON. */
 void tally_print(const tally *sum, rlc_limiter *limiter, double seconds, int timeline);
 

@@ -23,6 +23,7 @@ integration_tests += \
 	%D%/test_fake_redis.py \
 	%D%/test_faults.py \
 	%D%/test_laws.py \
+	%D%/test_leases.py \
 	%D%/test_rlctl.py \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py
@@ -49,6 +50,7 @@ EXTRA_DIST += \
 	%D%/test_fake_redis.py \
 	%D%/test_faults.py \
 	%D%/test_laws.py \
+	%D%/test_leases.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
 	%D%/test_oracle.py \

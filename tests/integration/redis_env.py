@@ -167,6 +167,11 @@ class Hammer:
         """Ends it before its time."""
         return self.go()
 
+    def kill(self):
+        """Kills all of it: its processes die with their parent."""
+        self.process.kill()
+        self.process.wait()
+
     def result(self, timeout=120):
         out, _ = self.process.communicate(timeout=timeout)
         assert self.process.returncode == 0

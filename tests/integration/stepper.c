@@ -8,14 +8,18 @@
  *
  * A line is one call, of columns that tabs part; the last four once for each limit:
  *
- *     op  now_us  name  policy  key  cost  ...     check, peek, charge, refund, reset
+ *     op  now_us  name  policy  key  cost  ...     check, peek, charge, refund, grant, reset, acquire
+ *     op  now_us  number  used  ...                commit, release, renew: of the acquire of that number,
+ *                                                  the first being 0; commit with a cost for each limit
+ *     forget  now_us                               deletes what was acquired; numbers begin anew
  *     policy  text                                 is it one?
  *
  * The answer to a call is a line from each store:
  *
- *     rv allowed index source (allowed source rate_index limit remaining window_us retry_us reset_us) ...
+ *     rv allowed index source
+ *         (allowed source rate_index limit remaining window_us retry_us reset_us charged) ...
  *
- * and only |rv| of a reset; that to a policy its canonical text, or "refused" and why. An empty line
+ * and only |rv| of a reset and of what is acquired already; that to a policy its canonical text, or "refused" and why. An empty line
  * asks for all answers since the last: whoever writes many calls at once can do that before reading.
  */
 
@@ -32,6 +36,12 @@
 
 typedef int verb(rlc_limiter *limiter, const rlc_limit *limits, size_t n, rlc_result *results,
                  rlc_decision *decision);
+
+#define LEASES 1024
+
+/* Of each store, by their number; NULL: it was denied, or is gone. */
+static rlc_lease *leases[STORES][LEASES];
+static size_t acquired;
 
 static int64_t now;
 
@@ -117,7 +127,8 @@ static verb *find_verb(const char *op) {
   } verbs[] = {{"check", rlc_limiter_check},
                {"peek", rlc_limiter_peek},
                {"charge", rlc_limiter_charge},
-               {"refund", rlc_limiter_refund}};
+               {"refund", rlc_limiter_refund},
+               {"grant", rlc_limiter_grant}};
 
   for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; ++i) {
     if (strcmp(op, verbs[i].name) == 0) {
@@ -132,9 +143,10 @@ static void tell(FILE *out, int rv, const rlc_decision *d, const rlc_result *res
   for (size_t i = 0; i < n; ++i) {
     const rlc_result *r = &results[i];
 
-    fprintf(out, " (%d %s %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 ")",
+    fprintf(out, " (%d %s %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64 " %" PRIu64
+            ")",
             r->allowed, rlc_source_name(r->source), r->rate_index, r->limit, r->remaining,
-            r->window_us, r->retry_us, r->reset_us);
+            r->window_us, r->retry_us, r->reset_us, r->charged);
   }
   if (memcmp(&d->result, &results[d->index], sizeof d->result) != 0) {
     fputs(" and the decision's result is another than that of its index", out);
@@ -147,8 +159,10 @@ static void make_call(FILE *out, rlc_limiter *const *limiters, size_t stores, ch
   rlc_limit limits[RLC_MAX_LIMITS];
   size_t n = (columns - 2) / 4;
   verb *call = find_verb(column[0]);
+  int acquires = strcmp(column[0], "acquire") == 0;
 
-  if (columns != 2 + 4 * n || n == 0 || (call == NULL && strcmp(column[0], "reset") != 0)) {
+  if (columns != 2 + 4 * n || n == 0 ||
+      (call == NULL && !acquires && strcmp(column[0], "reset") != 0) || acquired == LEASES) {
     die(column[0], "no such call");
   }
   now = strtoll(column[1], NULL, 10);
@@ -166,15 +180,60 @@ static void make_call(FILE *out, rlc_limiter *const *limiters, size_t stores, ch
     rlc_result results[RLC_MAX_LIMITS];
     rlc_decision d = RLC_DECISION_INIT;
 
-    if (call == NULL) {
+    if (call == NULL && !acquires) {
       fprintf(out, "%d\n", rlc_limiter_reset(limiters[i], limits, n));
       continue;
     }
     for (size_t j = 0; j < n; ++j) {
       results[j] = (rlc_result)RLC_RESULT_INIT;
     }
-    tell(out, call(limiters[i], limits, n, results, &d), &d, results, n);
+    if (acquires) {
+      tell(out, rlc_limiter_acquire(limiters[i], limits, n, &leases[i][acquired], results, &d), &d,
+           results, n);
+    } else {
+      tell(out, call(limiters[i], limits, n, results, &d), &d, results, n);
+    }
   }
+  acquired += acquires != 0;
+}
+
+/* What is done with the leases of a number. Returns 0 if the line is about something else. */
+static int settle(FILE *out, size_t stores, char **column, size_t columns) {
+  size_t number = columns > 2 ? strtoul(column[2], NULL, 10) : 0;
+  uint64_t used[RLC_MAX_LIMITS] = {0};
+
+  if (strcmp(column[0], "commit") != 0 && strcmp(column[0], "release") != 0 &&
+      strcmp(column[0], "renew") != 0) {
+    return 0;
+  }
+  if (number >= acquired) {
+    die(column[0], "no such lease");
+  }
+  now = strtoll(column[1], NULL, 10);
+  for (size_t i = 3; i < columns; ++i) {
+    used[i - 3] = strtoull(column[i], NULL, 10);
+  }
+  for (size_t i = 0; i < stores; ++i) {
+    rlc_lease *lease = leases[i][number];
+
+    fprintf(out, "%d\n",
+            column[0][0] == 'c'   ? rlc_lease_commit(lease, columns > 3 ? used : NULL)
+            : column[0][2] == 'l' ? rlc_lease_release(lease)
+                                  : rlc_lease_renew(lease));
+  }
+  return 1;
+}
+
+static void forget(FILE *out, size_t stores, const char *when) {
+  now = strtoll(when, NULL, 10);
+  for (size_t i = 0; i < stores; ++i) {
+    for (size_t j = 0; j < acquired; ++j) {
+      rlc_lease_del(leases[i][j]);
+      leases[i][j] = NULL;
+    }
+    fputs("0\n", out);
+  }
+  acquired = 0;
 }
 
 static void try_policy(FILE *out, const char *text) {
@@ -218,10 +277,13 @@ int main(int argc, char **argv) {
     n = split(line, column);
     if (n == 2 && strcmp(column[0], "policy") == 0) {
       try_policy(out, column[1]);
-    } else {
+    } else if (n == 2 && strcmp(column[0], "forget") == 0) {
+      forget(out, stores, column[1]);
+    } else if (!settle(out, stores, column, n)) {
       make_call(out, limiters, stores, column, n);
     }
   }
+  forget(out, stores, "0");
   for (size_t i = 0; i < stores; ++i) {
     rlc_limiter_del(limiters[i]);
   }

@@ -36,9 +36,9 @@ class Call:
             return "0"
         allowed, index, results = self.told
         return "0 %d %d store" % (allowed, index) + "".join(
-            " (%d store %d %d %d %d %d %d)" % (
+            " (%d store %d %d %d %d %d %d %d)" % (
                 one.allowed, one.rate_index, one.limit, one.remaining, one.window_us,
-                -1 if one.retry_us is oracle.NEVER else one.retry_us, one.reset_us)
+                -1 if one.retry_us is oracle.NEVER else one.retry_us, one.reset_us, one.charged)
             for one in results)
 
     def rows(self):
@@ -52,6 +52,26 @@ class Call:
             why = self.why if i == 0 else "the same call"
             yield "\t".join(str(one) for one in (self.op, policy, name + key, self.now, cost, *told,
                                                  why))
+
+
+class Settled:
+    """What is done with a lease by its number: commit (with what was used, or None for all), release or
+    renew. |rv| is what the oracle says."""
+    told, limits = None, ()
+
+    def __init__(self, op, now, number, used, rv):
+        self.op, self.now, self.number, self.used, self.rv = op, now, number, used, rv
+        self.why = "of the lease %d" % number
+
+    def line(self):
+        return "\t".join(str(one) for one in (self.op, self.now, self.number, *(self.used or ())))
+
+    def expected(self):
+        return str(self.rv)
+
+    def rows(self):
+        used = "all" if self.used is None else " ".join(map(str, self.used))
+        yield "\t".join([self.op, "-", "-", str(self.now), used] + ["-"] * 6 + [self.why])
 
 
 def vector(calls):
@@ -76,7 +96,10 @@ class Stepper:
     def make(self, calls):
         """Makes all calls, and resets what they used. Each store must answer each as the oracle."""
         used = dict.fromkeys(limit[:3] for call in calls for limit in call.limits)
+        if not calls:
+            return
         lines = [call.line() for call in calls]
+        lines += ["forget\t%d" % calls[-1].now]
         lines += ["reset\t%d\t%s\t%s\t%s\t0" % (calls[-1].now, *limit) for limit in used]
         n = len(self.stores)
         told = self.ask(lines, len(lines) * n)

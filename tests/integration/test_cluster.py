@@ -68,7 +68,8 @@ def apart(cluster, url, policies):
 
 
 @pytest.mark.parametrize("kind, exact", [
-    (" algorithm=fixed-window", True), (" algorithm=sliding-window", True), ("", False)])
+    (" algorithm=fixed-window", True), (" algorithm=sliding-window", True), (" algorithm=sliding-log", True),
+    (" algorithm=concurrency", True), ("", False)])
 def test_all_or_nothing(cluster, kind, exact):
     """Law 3 without one script for both: what one server denies is taken back from the other. A
     token bucket loses what it would have refilled between charge and take-back, less than one

@@ -4,6 +4,7 @@ every result; and against the definitions in fractions. Hypothesis draws the pol
 the times, in make check always the same. `make oracle` takes others, and ten times as many."""
 
 import os
+import random
 
 import hypothesis
 import pytest
@@ -15,9 +16,11 @@ import traces
 from redis_env import Redis
 from stepper_env import Stepper, oracle
 
+import exact  # of tests/vectors, as stepper_env finds it
+
 STEPS = int(os.environ.get("RLC_ORACLE_STEPS", 100000))
 SEED = int(os.environ.get("RLC_ORACLE_SEED", 0))
-TESTS = 10    # that draw traces, each the same share of the steps
+TESTS = 15    # that draw traces, each the same share of the steps
 ROUND = 1000  # traces from one seed; a round that fails is repeated, to find the shortest one that does
 counted = {}
 
@@ -37,7 +40,7 @@ def settings(examples):
                                suppress_health_check=list(HealthCheck))
 
 
-def run(stepper, name, kinds, goes_back, look):
+def run(stepper, name, kinds, goes_back, look, changing=False):
     """Draws traces until they are a test's share of the steps, and until some were refused, clamped
     and never: else they would show little."""
     seen = counted[name] = {"drawn": 0, "made": 0, "refused": 0, "never": 0}
@@ -45,7 +48,7 @@ def run(stepper, name, kinds, goes_back, look):
     def round_of(number):
         @hypothesis.seed("%d %s %d" % (SEED, name, number))
         @settings(min(ROUND, 1 + STEPS // TESTS // 20))
-        @given(traces.traces(kinds, goes_back))
+        @given(traces.traces(kinds, goes_back, changing))
         def hold(trace):
             stepper.make(trace.calls)
             look(trace)
@@ -79,6 +82,12 @@ def test_times_that_go_on(stepper, kind):
     """And what is admitted is what the definition admits, but for the stated epsilon."""
     kinds = traces.KINDS if kind == "several" else [kind]
     run(stepper, "on, " + kind, kinds, False, conform.hold)
+
+
+def test_policies_that_change(stepper):
+    """Under their name, by turns or now and then: no more than the looser of the old and the new would
+    admit from the same history, and what is told comes true."""
+    run(stepper, "changes", ["token-bucket"], False, conform.hold_changes, True)
 
 
 def test_as_many_steps_as_promised():
@@ -138,3 +147,48 @@ def test_policies_that_cannot_be_counted(stepper):
 
     hold()
     assert min(seen.values()) > 100, seen
+
+
+def without(policy, taken, now):
+    """What the definition has room for at a time, had only |taken| been admitted: (when, units)."""
+    algorithm, (rate,) = oracle.parse(policy)
+    one = conform.Both(algorithm, rate, exact.Units())
+    for when, units in taken:
+        if units > 0:
+            (one.exact.units if algorithm in oracle.LOGS else one.exact).take(when, units)
+    return one.exact.room(now) + one.early
+
+
+@pytest.mark.parametrize("kind", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
+def test_what_was_taken_back_was_never_there(kind):
+    """However late a lease is settled, and whatever was charged meanwhile: there is never more room than had
+    only what was used been taken, when it was taken. Charges are left out: they can only make less."""
+    draw = random.Random(kind)
+    gave = less = 0
+    for _ in range(60):
+        policy = draw.choice(["7/s", "10/min", "333/17min", "97/97s", "11/3s"]) + " algorithm=" + kind
+        policy += draw.choice(["", " debt=5"])
+        policy += draw.choice(["", " burst=13"]) if kind == "token-bucket" else ""
+        quota, window = traces.counted_limit(policy), oracle.parse(policy)[1][0].window
+        one, now, taken, leases = oracle.Oracle(), 1790000000 * oracle.US + draw.randrange(10**8), [], []
+        for _ in range(40):
+            now += draw.choice([0, 0, 1, window // quota, window // 7, draw.randrange(window)])
+            op = draw.choice(["check", "acquire", "acquire", "charge", "settle", "settle"])
+            cost = draw.randint(1, max(quota // 2, 1))
+            if op == "settle" and leases:
+                number, at = leases.pop(draw.randrange(len(leases)))
+                used = draw.randint(0, taken[at][1])
+                before = one.call("peek", policy, "k", now, 0)[3]
+                one.settle(number, [used], now)
+                gave += one.call("peek", policy, "k", now, 0)[3] - before
+                taken[at] = taken[at][0], used
+            elif op != "settle":
+                allowed = one.call(op, policy, "k", now, cost)[0]
+                if allowed and op != "charge":
+                    taken.append((now, cost))
+                    if op == "acquire":
+                        leases.append((len(one.leases) - 1, len(taken) - 1))
+            told, room = one.call("peek", policy, "k", now, 0)[3], without(policy, taken, now)
+            assert told <= max(room, 0), "%s: %d of %s" % (policy, told, float(room))
+            less += told < room - 1
+    assert gave > 500 and less > 100, (gave, less)

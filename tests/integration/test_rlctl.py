@@ -20,7 +20,7 @@ from topology_env import Cluster, Sentinel
 USER, PASSWORD = LOGIN.split(":")
 HASH = "#" + hashlib.sha256(PASSWORD.encode()).hexdigest()
 SLOW = "?timeout=2s&fail=closed"
-COMMANDS = "+evalsha +eval +time +get +set +incrby +del +info"
+COMMANDS = "+evalsha +eval +time +get +set +incrby +append +pexpireat +del +info"
 FLAGS = {"env": {key: value for key, value in os.environ.items() if key != "RLCTL_STORE"},
          "text": True, "timeout": 60}
 
@@ -112,6 +112,7 @@ def test_acl_without_a_user():
     (["policy", "10/s", "burst=20"], 2, "in quotes"),
     (["policy", "10/fortnight"], 2, 'the policy "10/fortnight": column 4'),
     (["stats", "now"], 2, 'leave out "now"'),
+    (["grant", "10/s", "k", "--cost", "0"], 2, "grant expects a cost of at least 1"),
     (["check"], 2, "check expects a policy and a key, as in"),
     (["peek", "10/s"], 2, "for each limit"),
     (["check", "10/s", "k"], 2, "RLCTL_STORE"),
@@ -195,7 +196,7 @@ def test_verbs(store):
     assert ask(store, "check", *limit, "--cost", "2") == (
         1, 'denied by "3/week": 1 of 3 left, the cost is 2; try again in 2 days 8 h\n')
     assert ask(store, "peek", *limit, "--cost=2")[1].startswith('would be denied by "3/week": 1 of 3')
-    assert ask(store, "charge", *limit, "--cost", "9")[1].startswith("charged: 0 of 3 left, full")
+    assert ask(store, "charge", *limit, "--cost", "9")[1].startswith("charged 1 of 9: 0 of 3 left, full")
     assert ask(store, "check", *limit) == (
         1, 'denied by "3/week": 0 of 3 left; try again in 2 days 8 h\n')
     assert ask(store, "refund", *limit)[1].startswith("given back: 1 of 3 left, full again in ")
@@ -240,12 +241,26 @@ def test_json(store):
     assert each.pop("reset_us") == pytest.approx(10800e6, abs=10)
     assert each == {"policy": "8/day,20/week", "name": "n", "key": r"j\x22\xc3\xa9\x5c", "group": "g",
                     "cost": 1, "allowed": True, "rate": "8/day", "limit": 8, "remaining": 7,
-                    "window_us": 86400000000, "retry_us": 0}
+                    "window_us": 86400000000, "retry_us": 0, "charged": 1}
     status, got = ask_json(store, "check", "8/day", "j", "--cost", "9")
     assert status == 1 and got["limits"][0]["retry_us"] is None and not got["allowed"]
     name = json.loads(run("policy", "8/day", "--json")[1])["name"]
     assert ask_json(store, "reset", "8/day", "j") == (
         0, {"limits": [{"policy": "8/day", "name": name, "key": "j"}]})
+
+
+def test_grant_and_debt(store):
+    """As much as there is, and how much that was; what charges go beyond is owed first."""
+    policy = "10/week debt=5"
+    assert ask(store, "grant", policy, "g", "--cost", "7")[1].startswith("granted 7 of 7: 3 of 10 left")
+    status, got = ask_json(store, "grant", policy, "g", "--cost", "7", "9/week", "other", "--cost", "8")
+    assert (status, got["allowed"]) == (0, True)
+    assert [(each["charged"], each["remaining"]) for each in got["limits"]] == [(3, 0), (3, 6)]
+    status, out = ask(store, "grant", policy, "g", "--cost", "7")
+    assert status == 1 and out.startswith('denied by "10/week": 0 of 10 left; try again in')
+    assert ask(store, "charge", policy, "g", "--cost", "9")[1].startswith("charged 5 of 9: 0 of 10 left")
+    assert ask(store, "check", policy, "g")[0] == 1
+    assert ask(store, "grant", "2/week", "a", "3/week", "b", "--cost", "5")[1].startswith("granted 1\n")
 
 
 def test_same_counters(store):
@@ -442,6 +457,32 @@ def test_policy_of_windows():
     assert "at most 1199 in any minute, 863160 in any day" in out and "all in 2 min at most" in out
 
 
+def test_policy_of_logs():
+    """What a time stamp for each unit takes is told, and of concurrency what frees a slot."""
+    out = run("policy", "10/s,100/h algorithm=sliding-log")[1]
+    assert "100 at once; each unit comes back 1 h after it was taken\n  at most 200 in any hour, " in out
+    assert "8 bytes a unit in Redis: 808 a key" in out
+    assert "blocks of 128 bytes for 14 units: 1024 a key" in out
+    out = run("policy", "20/30s algorithm=concurrency")[1]
+    assert "20 at once; a slot is free when it is given back, or 30 s after it\n" in out
+    assert "in any" not in out
+    got = json.loads(run("policy", "--json", "20/30s algorithm=concurrency")[1])
+    assert got["most_at_once"] == 20 and got["most_in_day"] is None
+    assert got["redis_bytes"] == 168 and got["shm_bytes"] == 256
+    assert got["rates"][0]["most_in_window"] is None
+
+
+def test_policy_with_debt():
+    out = run("policy", "10/s,100/h debt=30")[1]
+    assert "charges may go 30 beyond that, and nothing passes until it is paid back: in 3 s\n" in out
+    assert "paid back: in 18 min\n" in out
+    out = run("policy", "10/s debt=30 algorithm=fixed-window")[1]
+    assert "beyond that, and nothing passes until it is paid back\n" in out
+    assert json.loads(run("policy", "--json", "10/s debt=30")[1])["debt"] == 30
+    out = run("policy", "10/s debt=30 algorithm=sliding-log")[1]
+    assert "8 bytes a unit in Redis: 328 a key" in out
+
+
 def test_policy_in_ticks():
     """What the tick lets pass earlier is told where there is a tick to tell of."""
     assert "  a request may pass a tick too early" in run("policy", "7/s")[1]
@@ -481,9 +522,11 @@ def all_verbs(url):
     answered = 0
     for policy in ("9/day", "9/day algorithm=fixed-window", "9/day algorithm=sliding-window",
                    "9/day,20/week", "5/day,9/week algorithm=fixed-window",
-                   "5/day,9/week algorithm=sliding-window"):
+                   "5/day,9/week algorithm=sliding-window", "9/day algorithm=sliding-log",
+                   "5/day,9/week algorithm=sliding-log", "9/day algorithm=concurrency",
+                   "999/day algorithm=sliding-log"):
         for op in ("check", "peek", "charge", "refund", "reset"):
-            done = hammer(url, policy, op=op, calls=2)
+            done = hammer(url, policy, op=op, calls=2, cost=70 if "999" in policy else 1)
             answered += done["allowed"]["store"] + done["denied"]["store"]
     return answered
 
@@ -513,7 +556,7 @@ SINGLE = rules_of("redis://%s@h/3" % LOGIN)
 def test_enough(redis):
     """Every verb is answered, and the server has refused nothing."""
     given(redis, SINGLE)
-    assert all_verbs(redis.url + SLOW + "&db=3") == 60
+    assert all_verbs(redis.url + SLOW + "&db=3") == 100
     assert refused(redis) == set()
 
 

@@ -4,12 +4,12 @@ answers while they are drawn, so that times can follow what it tells."""
 
 from hypothesis import strategies as st
 
-from stepper_env import Call, generate, oracle, vector
+from stepper_env import Call, Settled, generate, oracle, vector
 
 US = oracle.US
 DAY, YEAR = 86400, 365 * 86400
 BIG = 10**9
-KINDS = ("token-bucket", "fixed-window", "calendar", "sliding-window")
+KINDS = ("token-bucket", "fixed-window", "calendar", "sliding-window", *oracle.LOGS)
 # In Redis the end of a fixed window is told from the clock if they are no farther apart: spec.md.
 FARTHEST = 499999999
 
@@ -22,6 +22,7 @@ windows = st.one_of(
 quotas = st.one_of(st.integers(1, 20), st.integers(1, BIG),
                    st.builds(lambda digits, more: min(max(10**digits + more, 1), BIG),
                              st.integers(1, 9), st.integers(-1, 1)))
+log_quotas = st.one_of(st.integers(1, 20), st.integers(1, 1000), st.just(1000))
 CALENDARS = [text for text, _, _ in generate.CASES]
 
 
@@ -29,10 +30,10 @@ def seconds(window):
     return oracle.UNITS[window[0]] * window[1]
 
 
-def is_counted(rate, burst=None):
+def is_counted(rate, burst=None, debt=0):
     """Whether a token bucket can count it."""
     try:
-        oracle.Rate(*rate, burst).ticks()
+        oracle.Rate(*rate, burst, debt).ticks()
     except oracle.Refused:
         return False
     return True
@@ -41,11 +42,12 @@ def is_counted(rate, burst=None):
 @st.composite
 def plain_policies(draw, algorithm, rates=None):
     """A policy of one to six rates, the text of which the oracle reads too."""
-    n = rates or draw(st.sampled_from([1, 1, 1, 2, 3, 6]))
+    n = rates or draw(st.sampled_from([1, 1, 1, 2, 3, 4, 6]))
+    n = 1 if algorithm == "concurrency" else n
     several = draw(st.lists(windows, min_size=n, max_size=n, unique_by=seconds))
     parts, burst = [], ""
     for i, window in enumerate(several):
-        quota = draw(quotas)
+        quota = draw(log_quotas if algorithm in oracle.LOGS else quotas)
         while algorithm == "token-bucket" and not is_counted((quota, seconds(window))):
             # Rounder, so that ever more of them can.
             digit = 10**(len(str(quota)) - 1)
@@ -55,7 +57,21 @@ def plain_policies(draw, algorithm, rates=None):
             if is_counted((quota, seconds(window)), most):
                 burst = " burst=%d" % most
         parts.append("%d/%d%s" % (quota, window[1], window[0]))
-    return ",".join(parts) + " algorithm=" + algorithm + burst
+    return ",".join(parts) + " algorithm=" + algorithm + burst + draw(debts(algorithm, parts, burst))
+
+
+@st.composite
+def debts(draw, algorithm, parts, burst=""):
+    """An option for these rates, where there is room for one."""
+    rates = [oracle.parse(part + (burst if i == 0 else ""))[1][0] for i, part in enumerate(parts)]
+    most = (1000 if algorithm in oracle.LOGS else BIG) - max(rate.burst for rate in rates)
+    if algorithm == "concurrency" or most < 1 or draw(st.booleans()):
+        return ""
+    debt = min(draw(st.one_of(st.integers(1, 20), quotas)), most)
+    if algorithm == "token-bucket" and not all(is_counted((rate.quota, rate.window_s), rate.burst, debt)
+                                               for rate in rates):
+        return ""
+    return " debt=%d" % debt
 
 
 @st.composite
@@ -70,9 +86,11 @@ def calendar_policies(draw, rates=None):
         others.remove("month")
     several += draw(st.lists(st.sampled_from(others).filter(lambda one: one != window),
                              min_size=n - 1, max_size=n - 1, unique=True))
-    rates = ",".join("%d/%s" % (draw(quotas), one) for one in several)
+    parts = ["%d/%s" % (draw(quotas), one) for one in several]
+    rates = ",".join(parts)
     align = " align=calendar" if {"day", "week"} & set(several) else ""
-    return rates + " algorithm=fixed-window" + align + (options and " " + options)
+    return (rates + " algorithm=fixed-window" + draw(debts("fixed-window", parts)) + align
+            + (options and " " + options))
 
 
 def policies(kind, rates=None):
@@ -150,6 +168,7 @@ class Trace:
     def __init__(self, now, reach, changes):
         self.oracle = oracle.Oracle()
         self.now, self.changes = now, changes
+        self.honest = not changes
         self.first, self.last = now - reach, now + reach
         self.calls = []   # all
         self.drawn = 0    # of those, the ones that Hypothesis drew; the rest follow from them
@@ -170,9 +189,9 @@ class Trace:
         return call
 
     def rooms(self, limit, now):
-        """What each rate of a limit has room for before the call."""
+        """What each rate of a limit has room for before the call, with its debt."""
         one = oracle.Limit(self.oracle, *limit)
-        return [rate.told(state, now, 0)[0] for rate, state in zip(one.rates, one.states)]
+        return [rate.left(state, now) for rate, state in zip(one.rates, one.states)]
 
     def step(self, op, limits):
         call = self.call(op, self.now, limits)
@@ -181,8 +200,28 @@ class Trace:
             one = call.told[2][call.told[1]]
             self.retry = one.retry_us or 0
             self.until_reset, self.remaining = one.reset_us, one.remaining
-            if not self.changes:
+            if self.honest:
                 self.be_honest(call)
+
+    def settle(self, op, x):
+        """Commits, releases or renews a lease that is not settled, if there is one."""
+        open_ones = [number for number, lease in enumerate(self.oracle.leases)
+                     if lease is not None and not lease.settled]
+        if not open_ones:
+            return
+        number = open_ones[x % len(open_ones)]
+        lease, used, rv = self.oracle.leases[number], None, 0
+        if op == "renew":
+            rv = 0 if self.oracle.renew(number, self.now) else LOST
+        elif op == "release":
+            self.oracle.settle(number, None, self.now)
+        else:
+            asked = {limit.slot: limit.cost for limit in lease.limits}
+            used = [min((0, asked[slot], asked[slot] // 2, asked[slot] + 1, 1, BIG)[(x // 8 + i) % 6], BIG)
+                    for i, slot in enumerate(lease.place)]
+            self.oracle.settle(number, used, self.now)
+        self.calls.append(Settled(op, self.now, number, used, rv))
+        self.drawn += 1
 
     def be_honest(self, call):
         """What was told comes true: peeks at later times, which change nothing."""
@@ -210,7 +249,10 @@ class Trace:
         return vector(self.calls)
 
 
-OPS = ["check"] * 9 + ["peek", "charge", "refund", "reset"]
+LOST = -510  # RLC_ERR_LOST
+OPS = ["check"] * 9 + ["peek", "charge", "charge", "grant", "refund", "reset"]
+# Only where time goes both ways: by the definitions alone, what was taken back was never there.
+LEASES = ["acquire", "acquire", "acquire", "commit", "release", "renew"]
 
 
 def costs(trace, quota):
@@ -220,11 +262,12 @@ def costs(trace, quota):
 
 
 @st.composite
-def traces(draw, kinds, goes_back, most=99):
-    """Calls of the limits of one policy or a few. Where time goes back, policies change as well."""
+def traces(draw, kinds, goes_back, changing=False, most=99):
+    """Calls of the limits of one policy or a few. Where time goes back, policies change as well; they
+    all do where they are |changing|, which takes token buckets: those are honest even then."""
     kind = draw(st.sampled_from(kinds))
     several = len(kinds) > 1
-    changes = goes_back and draw(st.booleans())
+    changes = changing or goes_back and draw(st.booleans())
     limits = []  # (name, the policies that it has by turns)
     for i in range(draw(st.integers(2, 4)) if several else 1):
         own = draw(st.sampled_from(kinds)) if i else kind
@@ -236,22 +279,29 @@ def traces(draw, kinds, goes_back, most=99):
     texts = [text for _, texts in limits for text in texts]
     base, reach = draw(places(texts))
     trace = Trace(base, reach, changes)
+    trace.honest = changing or not changes
     times = Times(trace, texts)
+    turns = draw(st.sampled_from([2, 8])) if changing else 8  # by turns: side by side, or now and then
     moves = st.sampled_from(times.both if goes_back else times.forward)
-    step = st.tuples(st.sampled_from(OPS), moves, st.integers(0, 15), st.integers(0, 2**20 - 1))
+    ops = OPS + LEASES if goes_back else OPS
+    step = st.tuples(st.sampled_from(ops), moves, st.integers(0, 15), st.integers(0, 2**20 - 1))
     for _ in range(draw(st.integers(1, most))):
         op, move, cost, x = draw(step)
         then = move(x)
         if trace.first <= then <= trace.last:
             trace.now = then
+        if op in ("commit", "release", "renew"):
+            trace.settle(op, x)
+            continue
         chosen = []
         for i, (name, own) in enumerate(limits):
             if i == x % len(limits) or several and x >> i & 4:
-                text = own[x // 16 % 8 == 0 if len(own) > 1 else 0]
+                text = own[x // 16 % turns == 0 if len(own) > 1 else 0]
                 quota = counted_limit(text)
                 amount = 0 if op == "reset" else costs(trace, quota)[(cost + i) % 16]
-                chosen.append((name, text, "ab"[x // 32 % 4 == 0], min(max(amount, 0), BIG)))
-        if goes_back and several and x % 64 == 0:
+                least = 1 if op == "grant" else 0
+                chosen.append((name, text, "ab"[x // 32 % 4 == 0], min(max(amount, least), BIG)))
+        if goes_back and several and x % 64 == 0 and op != "grant":
             chosen.append(chosen[0])
         trace.step(op, chosen)
     return trace

@@ -7,6 +7,7 @@ unit_tests += \
 	%D%/test_advice \
 	%D%/test_algorithm \
 	%D%/test_base \
+	%D%/test_blocks \
 	%D%/test_bound \
 	%D%/test_calendar \
 	%D%/test_client \
@@ -15,6 +16,7 @@ unit_tests += \
 	%D%/test_guard \
 	%D%/test_http \
 	%D%/test_interleave \
+	%D%/test_keeper \
 	%D%/test_keyname \
 	%D%/test_lane \
 	%D%/test_limiter \
@@ -38,6 +40,8 @@ if WITH_REDIS_SERVER
 unit_tests += \
 	%D%/test_changes \
 	%D%/test_clocks \
+	%D%/test_lease \
+	%D%/test_log \
 	%D%/test_mixed \
 	%D%/test_queue \
 	%D%/test_redis_store \
@@ -56,6 +60,7 @@ sanitized_tests += \
 	%D%/test_client \
 	%D%/test_connection \
 	%D%/test_guard \
+	%D%/test_keeper \
 	%D%/test_lane \
 	%D%/test_limiter \
 	%D%/test_lookup \
@@ -63,6 +68,7 @@ sanitized_tests += \
 	%D%/test_zone
 if WITH_REDIS_SERVER
 sanitized_tests += \
+	%D%/test_lease \
 	%D%/test_queue \
 	%D%/test_redis_store \
 	%D%/test_tls
@@ -70,12 +76,18 @@ endif
 endif
 
 tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
+tests_unit_test_blocks_SOURCES = %D%/test_blocks.c %D%/step_help.h
 tests_unit_test_calendar_SOURCES = %D%/test_calendar.c %D%/tzif_help.h
 tests_unit_test_changes_SOURCES = %D%/test_changes.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_SOURCES = %D%/test_clocks.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_wall_us
 tests_unit_test_cluster_SOURCES = %D%/test_cluster.c %D%/reply_help.h
 tests_unit_test_interleave_SOURCES = %D%/test_interleave.c %D%/step_help.h
+tests_unit_test_keeper_SOURCES = %D%/test_keeper.c %D%/failing_memory.h
+tests_unit_test_lease_SOURCES = \
+	%D%/test_lease.c %D%/failing_memory.h %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_log_SOURCES = \
+	%D%/test_log.c %D%/table_help.h %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_module_text_SOURCES = \
 	%D%/test_module_text.c mod_ratelimit_redis/text.c mod_ratelimit_redis/text.h
 tests_unit_test_module_text_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis

@@ -103,7 +103,7 @@ static inline void open_table_del(open_table *table) {
 static inline rlc_result run(rlc__store *store, rlc__op op, const rlc_policy *policy,
                              const char *key, uint64_t cost, int64_t now_us) {
   rlc__item item = item_of(policy, key, cost);
-  rlc__call call = {op, &item, 1, 0, now_us};
+  rlc__call call = {op, &item, 1, 0, now_us, 0};
 
   if (store->ops->decide(store, &call) != 0) {
     abort();

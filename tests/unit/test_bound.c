@@ -37,12 +37,16 @@ static const char *const texts[] = {
     "2000000/s algorithm=sliding-window",
     "999999999/3s algorithm=sliding-window",
     "1000000000/365day algorithm=sliding-window",
+    "10/min algorithm=sliding-log",
+    "1/s algorithm=sliding-log",
+    "1000/17min algorithm=sliding-log",
 };
 static const char *const stacks[] = {
     "11/3s,40/min,999/h",
     "10/s,1000/h burst=20",
     "3/s,8/min algorithm=fixed-window",
     "3/s,8/min,40/h algorithm=sliding-window",
+    "3/s,8/min,40/h algorithm=sliding-log",
 };
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -80,7 +84,7 @@ static uint64_t bound_of(const rlc_policy *policy, uint64_t span) {
 /* A bucket, or a window's count, that requests are sent to. */
 typedef struct load {
   const rlc_policy *policy;
-  uint64_t state[RLC__STATE_WORDS];
+  uint64_t state[RLC__LOG_WORDS];
 } load;
 
 /* How much passes at |now|. */
@@ -276,6 +280,12 @@ static void known_test(void **state) {
       {"5000/day algorithm=fixed-window", DAY + 1, 15000},
       {"600/min algorithm=sliding-window", 0, 600},
       {"600/min algorithm=sliding-window", 60000000, 1199},
+      {"600/min algorithm=sliding-log", 0, 600},
+      {"600/min algorithm=sliding-log", 59999999, 600},
+      {"600/min algorithm=sliding-log", 60000000, 1200},
+      {"600/min algorithm=sliding-log", DAY, 1441 * 600},
+      {"20/30s algorithm=concurrency", 0, 20}, /* under way at once */
+      {"20/30s algorithm=concurrency", 1, UINT64_MAX}, /* they may be given back, and taken again */
   };
 
   (void)state;

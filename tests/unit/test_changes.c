@@ -126,6 +126,10 @@ typedef struct track {
   int begun;
 } track;
 
+static int is_same(const rlc__rate *a, const rlc__rate *b) {
+  return a->quota == b->quota && a->window_us == b->window_us && a->capacity == b->capacity;
+}
+
 static int is_faster(const rlc__rate *a, const rlc__rate *b) {
   return (int128)a->quota * b->window_us > (int128)b->quota * a->window_us;
 }
@@ -143,9 +147,10 @@ static int is_too_much(const rlc__rate *rate, const history *h, uint64_t cost) {
  * Random checks under random policies of one name. At every moment there is no more room than the
  * capacity in force less what the fastest of all policies so far would count as used from the whole
  * history. Where one of two policies is the looser, with the faster refill and the larger burst, that
- * is: no more than this one alone would have admitted, before the change, after it and back again.
+ * is: no more than this one alone would have admitted, before the change, after it and back again. A
+ * policy stays for |turns| checks on average; 1 is a rolling restart, with all of them in force at once.
  */
-static void walk(const char *url, const char *const *texts, size_t n) {
+static void walk(const char *url, const char *const *texts, size_t n, unsigned turns) {
   static const int64_t steps[] = {0, 0, 0, 0, 1, 999, 142857, 600000, S, 7 * S, 36 * S, 61 * S, 600 * S};
   static const char *const keys[] = {"a", "b", "c"};
   rlc_limiter *limiter = open_limiter(url);
@@ -165,9 +170,9 @@ static void walk(const char *url, const char *const *texts, size_t n) {
   }
   for (size_t p = 0; p < n * n; ++p) { /* rates of one level cannot be told apart */
     for (unsigned r = 0; p / n != p % n && r < policies[0]->rates; ++r) {
-      unsigned level = policies[p / n]->rate[r].level, other = policies[p % n]->rate[r].level;
+      const rlc__rate *a = &policies[p / n]->rate[r], *b = &policies[p % n]->rate[r];
 
-      assert_true(level != other && level + 1 != other);
+      assert_true(is_same(a, b) || (a->level != b->level && a->level + 1 != b->level));
     }
   }
   for (int i = 0; i < CALLS; ++i) {
@@ -176,7 +181,7 @@ static void walk(const char *url, const char *const *texts, size_t n) {
     uint64_t cost;
     rlc_decision d;
 
-    current = draw(12) == 0 ? draw((unsigned)n) : current;
+    current = draw(turns) == 0 ? draw((unsigned)n) : current;
     now += steps[draw(sizeof steps / sizeof steps[0])];
     cost = draw(4) == 0 ? ask(limiter, policies[current], keys[k], 0).result.remaining : 1 + draw(3);
     for (unsigned r = 0; r < policies[current]->rates; ++r) {
@@ -231,10 +236,20 @@ static void walks(const char *url) {
   static const char *const stacks[] = {"10/s,60/min", "3/s,100/h", "20/min,60/h", "5/2s,500/day",
                                        "7/s,11/13s"};
 
-  for (int i = 0; i < 3; ++i) {
-    walk(url, ordered, 6);
-    walk(url, any, 12);
-    walk(url, stacks, 5);
+  /* Of which one rate changes. */
+  static const char *const one_rate[] = {"10/s,60/min,500/h,9000/day", "10/s,60/min,500/h,2000/day",
+                                         "10/s,20/min,500/h,9000/day", "3/s,60/min,500/h,9000/day"};
+  static const char *const six[] = {"9/s,80/min,200/6min,300/h,1000/6h,3000/day",
+                                    "9/s,80/min,200/6min,300/h,1000/6h,500/day",
+                                    "9/s,80/min,200/6min,50/h,1000/6h,3000/day"};
+
+  for (unsigned turns = 1; turns <= 36; turns *= 6) {
+    walk(url, ordered, 6, turns);
+    walk(url, ordered, 2, turns);
+    walk(url, any, 12, turns);
+    walk(url, stacks, 5, turns);
+    walk(url, one_rate, 4, turns);
+    walk(url, six, 3, turns);
   }
 }
 
@@ -292,6 +307,69 @@ static void frees(const char *url) {
   rlc_limiter_del(limiter);
 }
 
+/* A larger burst relieves a blocked key at once, by what it is larger; a slower rate refills nothing. */
+static void relieves(const char *url) {
+  rlc_limiter *limiter = open_limiter(url);
+  rlc_policy *slow = policy_of("100/day"), *fast = policy_of("10/s burst=150"), *minute = policy_of("100/min");
+  rlc_policy *stack = policy_of("5/s,100/h"), *looser = policy_of("5/s,150/h");
+
+  now += 40 * 86400 * S;
+  assert_true(check(limiter, slow, "k", 100).allowed);
+  assert_false(check(limiter, slow, "k", 1).allowed);
+  assert_int_equal(ask(limiter, fast, "k", 1).result.remaining, 50);
+  assert_true(check(limiter, fast, "k", 50).allowed);
+  assert_false(check(limiter, fast, "k", 1).allowed);
+  assert_true(check(limiter, minute, "m", 100).allowed);
+  for (int i = 0; i < 3; ++i) {
+    assert_false(check(limiter, slow, "m", 1).allowed);
+    assert_int_equal(ask(limiter, slow, "m", 1).result.remaining, 0);
+    assert_false(check(limiter, minute, "m", 1).allowed);
+  }
+  for (int i = 0; i < 20; ++i) {
+    now += S;
+    assert_true(check(limiter, stack, "k", 5).allowed);
+  }
+  now += S;
+  assert_false(check(limiter, stack, "k", 1).allowed);
+  assert_true(check(limiter, looser, "k", 5).allowed); /* the first rate as before */
+  assert_false(check(limiter, looser, "k", 1).allowed);
+  assert_int_equal(ask(limiter, stack, "k", 1).result.remaining, 0);
+  rlc_policy_del(slow);
+  rlc_policy_del(fast);
+  rlc_policy_del(minute);
+  rlc_policy_del(stack);
+  rlc_policy_del(looser);
+  rlc_limiter_del(limiter);
+}
+
+/* A machine's share of each, while the store is away: the same of what both policies leave. */
+static void share_test(void **state) {
+  rlc_limiter *limiter = open_limiter("redis+unix:///nonexistent/s?fail=local&share=1/4");
+  rlc_policy *less = policy_of("96/day"), *more = policy_of("192/h");
+  rlc_limit limit = limit_of(less, "k", 24);
+  rlc_decision d = RLC_DECISION_INIT;
+
+  (void)state;
+  assert_int_equal(rlc_limiter_check(limiter, &limit, 1, NULL, &d), RLC_DEGRADED);
+  assert_true(d.allowed);
+  limit = limit_of(less, "k", 1);
+  assert_int_equal(rlc_limiter_check(limiter, &limit, 1, NULL, &d), RLC_DEGRADED);
+  assert_false(d.allowed);
+  limit = limit_of(more, "k", 24);
+  assert_int_equal(rlc_limiter_check(limiter, &limit, 1, NULL, &d), RLC_DEGRADED);
+  assert_true(d.allowed);
+  limit = limit_of(more, "k", 1);
+  assert_int_equal(rlc_limiter_check(limiter, &limit, 1, NULL, &d), RLC_DEGRADED);
+  assert_false(d.allowed);
+  assert_int_equal(d.source, RLC_SOURCE_FALLBACK);
+  limit = limit_of(less, "k", 1);
+  assert_int_equal(rlc_limiter_check(limiter, &limit, 1, NULL, &d), RLC_DEGRADED);
+  assert_false(d.allowed);
+  rlc_policy_del(less);
+  rlc_policy_del(more);
+  rlc_limiter_del(limiter);
+}
+
 /* Levels rise by no more than a nineteenth, and each rate's is the highest that it reaches. */
 static void level_test(void **state) {
   (void)state;
@@ -318,6 +396,7 @@ static void memory_test(void **state) {
   walks("memory:");
   keeps("memory:");
   frees("memory:");
+  relieves("memory:");
 }
 
 /* The same in shared memory. */
@@ -326,6 +405,7 @@ static void shm_test(void **state) {
   walks("shm:");
   keeps("shm:");
   frees("shm:");
+  relieves("shm:");
 }
 
 /* The Lua in a real server, with no fail policy to hide behind. */
@@ -338,12 +418,14 @@ static void redis_test(void **state) {
   walks(redis_url);
   keeps(redis_url);
   frees(redis_url);
+  relieves(redis_url);
   redis_server_stop(&server);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(level_test),
+      cmocka_unit_test(share_test),
       cmocka_unit_test(memory_test),
       cmocka_unit_test(shm_test),
       cmocka_unit_test(redis_test),

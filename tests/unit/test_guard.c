@@ -23,6 +23,10 @@
 typedef struct fake {
   rlc__store base;
   int error;    /* what decide answers */
+  rlc__op op;   /* what it was asked last, with how many items, */
+  size_t n;
+  uint64_t cost; /* and of the first the cost */
+  int64_t charged_us;
   int allowed;
   unsigned asked;
   int probe;    /* what probe answers */
@@ -36,6 +40,13 @@ static int fake_decide(rlc__store *store, rlc__call *call) {
   fake *f = (fake *)store;
 
   ++f->asked;
+  f->op = call->op;
+  f->n = call->n;
+  f->cost = call->items[0].cost;
+  f->charged_us = call->items[0].charged_us;
+  if (call->op == RLC__OP_TAKE_BACK || call->op == RLC__OP_RENEW) {
+    return f->error;
+  }
   for (size_t i = 0; i < call->n; ++i) {
     call->items[i].result.allowed = f->allowed;
     call->items[i].result.source = RLC_SOURCE_STORE;
@@ -86,7 +97,7 @@ static void open_guard(fixture *f, const char *url_text, const char *policy) {
   char why[RLC_MESSAGE_SIZE];
 
   memset(f, 0, sizeof *f);
-  f->inner = (fake){{&fake_ops}, 0, 1, 0, 0, 0, 0};
+  f->inner = (fake){.base = {&fake_ops}, .allowed = 1};
   assert_int_equal(rlc__url_new(&url, url_text, rlc__memory_or_default(NULL), why, sizeof why), 0);
   assert_int_equal(rlc_options_new(&options, NULL), 0);
   rlc_options_set_log(options, keep_line, f);
@@ -107,7 +118,7 @@ static void close_guard(fixture *f) {
 }
 
 static const rlc_result *ask(fixture *f, rlc__op op, uint64_t cost) {
-  rlc__call call = {op, &f->item, 1, 0, NOW};
+  rlc__call call = {op, &f->item, 1, 0, NOW, 0};
 
   f->item.cost = cost;
   assert_int_equal(f->guard->ops->decide(f->guard, &call), 0);
@@ -202,6 +213,121 @@ static void other_verbs_mirror_test(void **state) {
   close_guard(&f);
 }
 
+/* Takes |cost| of what a check has charged back, of which |mirrored| from the mirror. */
+static int take_back(fixture *f, uint64_t cost, uint64_t mirrored) {
+  rlc__call call = {.op = RLC__OP_TAKE_BACK, .items = &f->item, .n = 1, .now_us = NOW};
+
+  f->item.cost = cost;
+  f->item.mirrored = mirrored;
+  return f->guard->ops->decide(f->guard, &call);
+}
+
+static const rlc_result *ask_with_receipt(fixture *f, uint64_t cost) {
+  rlc__call call = {.op = RLC__OP_CHECK, .items = &f->item, .n = 1, .now_us = NOW, .receipts = 1};
+
+  f->item.cost = cost;
+  assert_int_equal(f->guard->ops->decide(f->guard, &call), 0);
+  return &f->item.result;
+}
+
+/* What the store has charged goes back to the store, and out of the mirror what was put in. */
+static void take_back_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=local&share=1/2", "10/day");
+  assert_int_equal(ask_with_receipt(&f, 8)->source, RLC_SOURCE_STORE);
+  assert_int_equal(f.item.mirrored, 5); /* of a share of five no more than all */
+  assert_true(f.item.mirrored_us == NOW);
+  f.item.charged_us = 4711; /* by the store's own clock */
+  assert_int_equal(take_back(&f, 7, 4), 0);
+  assert_int_equal(f.inner.op, RLC__OP_TAKE_BACK);
+  assert_int_equal(f.inner.cost, 7);
+  assert_int_equal(f.inner.charged_us, 4711);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  assert_int_equal(ask(&f, RLC__OP_PEEK, 1)->remaining, 4);
+  close_guard(&f);
+}
+
+/* Where the store cannot take it back the charge stands, in the mirror too; and once the breaker is open
+ * that is said without asking. */
+static void take_back_fails_test(void **state) {
+  unsigned asked;
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=local", "10/day");
+  (void)ask_with_receipt(&f, 8);
+  f.inner.error = RLC__ERR_TIMEOUT;
+  assert_int_equal(take_back(&f, 8, 8), RLC__ERR_TIMEOUT);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  for (unsigned i = 0; i < RLC__BREAKER_FAILURES; ++i) {
+    assert_true(take_back(&f, 8, 8) != 0);
+  }
+  asked = f.inner.asked;
+  assert_int_equal(take_back(&f, 8, 8), RLC__ERR_UNAVAILABLE);
+  assert_int_equal(f.inner.asked, asked);
+  f.item.result.source = (rlc_source)0;
+  assert_int_equal(ask(&f, RLC__OP_PEEK, 1)->remaining, 2);
+  close_guard(&f);
+}
+
+/* What the fallback has charged goes back there, though the store answers by now, and never to the store. */
+static void take_back_local_test(void **state) {
+  unsigned asked;
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=local", "10/day");
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  assert_int_equal(ask_with_receipt(&f, 8)->source, RLC_SOURCE_FALLBACK);
+  assert_true(f.item.charged_us == NOW);
+  f.inner.error = 0;
+  asked = f.inner.asked;
+  assert_int_equal(take_back(&f, 5, 0), 0);
+  assert_int_equal(f.inner.asked, asked);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  assert_int_equal(ask(&f, RLC__OP_PEEK, 1)->remaining, 7);
+  close_guard(&f);
+}
+
+/* A slot that is renewed in the store is in the mirror too. */
+static void renew_test(void **state) {
+  rlc__call call = {.op = RLC__OP_RENEW, .n = 1, .now_us = NOW + 20000000};
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=local", "1/30s algorithm=concurrency");
+  (void)ask_with_receipt(&f, 1);
+  call.items = &f.item;
+  assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
+  assert_int_equal(f.inner.op, RLC__OP_RENEW);
+  assert_true(f.item.mirrored_us == NOW + 20000000);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  call = (rlc__call){.op = RLC__OP_CHECK, .items = &f.item, .n = 1, .now_us = NOW + 49999999};
+  assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
+  assert_int_equal(f.item.result.allowed, 0);
+  call.now_us = NOW + 50000000;
+  assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
+  assert_int_equal(f.item.result.allowed, 1);
+  assert_int_equal(f.item.result.source, RLC_SOURCE_FALLBACK);
+  close_guard(&f);
+}
+
+/* A grant is mirrored by what it granted, not by what was asked for. */
+static void grant_mirrored_test(void **state) {
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=local", "10/day");
+  f.item.result.charged = 3; /* the fake leaves it */
+  (void)ask(&f, RLC__OP_GRANT, 9);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  assert_int_equal(ask(&f, RLC__OP_GRANT, 9)->charged, 7);
+  assert_int_equal(ask(&f, RLC__OP_GRANT, 9)->allowed, 0);
+  close_guard(&f);
+}
+
 /* In the fallback, too, a key counts apart in each group. */
 static void groups_test(void **state) {
   fixture f;
@@ -222,7 +348,7 @@ static void groups_test(void **state) {
 static void closed_beside_local_test(void **state) {
   fixture f;
   rlc__item items[2];
-  rlc__call call = {RLC__OP_CHECK, items, 2, 0, NOW};
+  rlc__call call = {RLC__OP_CHECK, items, 2, 0, NOW, 0};
 
   (void)state;
   open_guard(&f, "redis://127.0.0.1", "10/day");
@@ -522,6 +648,11 @@ int main(void) {
       cmocka_unit_test(mirror_test),
       cmocka_unit_test(share_test),
       cmocka_unit_test(other_verbs_mirror_test),
+      cmocka_unit_test(take_back_test),
+      cmocka_unit_test(take_back_fails_test),
+      cmocka_unit_test(take_back_local_test),
+      cmocka_unit_test(renew_test),
+      cmocka_unit_test(grant_mirrored_test),
       cmocka_unit_test(groups_test),
       cmocka_unit_test(closed_beside_local_test),
       cmocka_unit_test(breaker_opens_test),

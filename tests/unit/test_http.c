@@ -27,6 +27,7 @@ static void test_policy_field(void **state) {
   rlc_policy *named = policy_of("api", "100/min,1000/h burst=20");
   rlc_policy *unnamed = policy_of(NULL, "100/min");
   rlc_policy *month = policy_of("m", "9/month,5/3month algorithm=fixed-window");
+  rlc_policy *slots = policy_of("s", "20/30s algorithm=concurrency");
   char buf[128];
 
   (void)state;
@@ -42,6 +43,9 @@ static void test_policy_field(void **state) {
   assert_string_equal(buf, "\"m\";q=9;w=2678400");
   rlc_http_format_policy(buf, sizeof buf, NULL, month, 1);
   assert_string_equal(buf, "\"m\";q=5;w=7948800");
+  rlc_http_format_policy(buf, sizeof buf, NULL, slots, 0);
+  assert_string_equal(buf, "\"s\";q=20;qu=\"concurrent-requests\"");
+  rlc_policy_del(slots);
   rlc_policy_del(named);
   rlc_policy_del(unnamed);
   rlc_policy_del(month);

@@ -67,7 +67,7 @@ static unsigned char *full; /* the region with all eight keys in the set */
 
 static int decide(const action *a, int64_t now_us) {
   rlc__item items[MOST_KEYS];
-  rlc__call call = {a->op, items, a->n, 0, now_us};
+  rlc__call call = {a->op, items, a->n, 0, now_us, 0};
   int allowed = 1;
 
   for (size_t i = 0; i < a->n; ++i) {
@@ -84,7 +84,7 @@ static int decide(const action *a, int64_t now_us) {
 
 static int used_of(int key, int64_t now_us) {
   rlc__item item = item_of(policy, keys[key], 1);
-  rlc__call call = {RLC__OP_PEEK, &item, 1, 0, now_us};
+  rlc__call call = {RLC__OP_PEEK, &item, 1, 0, now_us, 0};
 
   assert_int_equal(rlc__table_decide(&region, &call), 0);
   return (int)(QUOTA - item.result.remaining);

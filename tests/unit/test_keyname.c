@@ -101,6 +101,9 @@ static void tag_test(void **state) {
   assert_int_equal(rlc__keyname_tag(RLC_TOKEN_BUCKET, 1), 'b');
   assert_int_equal(rlc__keyname_tag(RLC_FIXED_WINDOW, 1), 'f');
   assert_int_equal(rlc__keyname_tag(RLC_SLIDING_WINDOW, 1), 's');
+  assert_int_equal(rlc__keyname_tag(RLC_SLIDING_LOG, 1), 'l');
+  assert_int_equal(rlc__keyname_tag(RLC_SLIDING_LOG, 2), 'L');
+  assert_int_equal(rlc__keyname_tag(RLC_CONCURRENCY, 1), 'c');
   assert_int_equal(rlc__keyname_tag(RLC_TOKEN_BUCKET, 2), 'B');
   assert_int_equal(rlc__keyname_tag(RLC_FIXED_WINDOW, 2), 'F');
   assert_int_equal(rlc__keyname_tag(RLC_SLIDING_WINDOW, RLC_MAX_RATES), 'S');

@@ -30,6 +30,10 @@ static const char *const texts[][3] = {
      "20/day algorithm=fixed-window align=calendar tz=Asia/Kolkata"},
     {"4/min,30/week algorithm=fixed-window align=calendar tz=Europe/Paris",
      "4/min,30/month algorithm=fixed-window anchor=21", "4/min,30/h algorithm=fixed-window"},
+    {"12/min algorithm=sliding-log", "400/h algorithm=sliding-log", "5/10s algorithm=sliding-log"},
+    {"6/s,40/min algorithm=sliding-log", "9/min,70/h algorithm=sliding-log",
+     "90/10min,2/s algorithm=sliding-log"},
+    {"12/min algorithm=concurrency", "5/7s algorithm=concurrency", "100/h algorithm=concurrency"},
 };
 #define FAMILIES (sizeof texts / sizeof texts[0])
 
@@ -67,7 +71,7 @@ static rlc_limiter *open_limiter(const char *url) {
 static size_t draw_limits(rlc_limit *limits, const char **described) {
   static char text[400];
   static const char *const names[FAMILIES] = {"bucket", "fixed", "sliding", "stack",
-                                               "calendar", "mixed"};
+                                               "calendar", "mixed", "log", "logs", "slots"};
   static const char *const keys[3] = {"a", "b", "c"};
   static const uint64_t costs[] = {0, 0, 1, 1, 1, 2, 3, 5, 12, 400000000, 1000000000};
   size_t n = 1 + draw(3);

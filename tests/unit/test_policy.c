@@ -58,6 +58,23 @@ static void test_canonical(void **state) {
       {"10/s burst=10", "10/s"},
       {"10/s  \t burst=20\talgorithm=token-bucket", "10/s burst=20"},
       {"10/s algorithm=token-bucket", "10/s"},
+      {"10/s ban=5/10min:1h", "10/s ban=5/10min:1h"},
+      {"10/s debt=5", "10/s debt=5"},
+      {"10/s debt=007 burst=20", "10/s burst=20 debt=7"},
+      {"1/month ban=3/day:1week debt=2 tz=Europe/Paris algorithm=fixed-window",
+       "1/month algorithm=fixed-window debt=2 tz=Europe/Paris ban=3/day:1week"},
+      {"1/s debt=999999999 algorithm=sliding-window", "1/s algorithm=sliding-window debt=999999999"},
+      {"600/min debt=400 algorithm=sliding-log", "600/min algorithm=sliding-log debt=400"},
+      {"10/s ban=05/1minute:day", "10/s ban=5/min:1day"},
+      {"10/s ban=5/600s:3600s:16hours", "10/s ban=5/10min:1h"},
+      {"10/s ban=5/10min:1h:1h", "10/s ban=5/10min:1h:1h"},
+      {"10/s ban=1/3660d:300day", "10/s ban=1/3660day:300day"},
+      {"10/s ban=1/s:300day:3660day", "10/s ban=1/s:300day"},
+      {"9/h ban=1000000000/s:1s burst=20", "9/h burst=20 ban=1000000000/s:1s"},
+      {"1/month ban=3/day:1week algorithm=fixed-window",
+       "1/month algorithm=fixed-window ban=3/day:1week"},
+      {"10/60s,100/60min  algorithm=sliding-log", "10/min,100/h algorithm=sliding-log"},
+      {"1000/30s algorithm=concurrency", "1000/30s algorithm=concurrency"},
       {"10/s algorithm=fixed-window", "10/s algorithm=fixed-window"},
       {"999999937/day algorithm=fixed-window", "999999937/day algorithm=fixed-window"},
       {"1000000000/s algorithm=sliding-window", "1000000000/s algorithm=sliding-window"},
@@ -196,8 +213,8 @@ static void test_errors(void **state) {
       {"10/s brust=20", "column 6: ", "found \"brust\" - did you mean \"burst=\"?"},
       {"10/s algoritm=x", "column 6: ", "did you mean \"algorithm=\"?"},
       {"10/s colour=red", "column 6: ",
-       "expected an option (algorithm=, burst=, align=, tz=, anchor=), found \"colour\""},
-      {"10/s =5", "column 6: ", "expected an option (algorithm=, burst=, align=, tz=, anchor=), found \"=5\""},
+       "expected an option (algorithm=, burst=, align=, tz=, anchor=, ban=, debt=), found \"colour\""},
+      {"10/s =5", "column 6: ", "expected an option (algorithm=, burst=, align=, tz=, anchor=, ban=, debt=), found \"=5\""},
       {"10/s burst", "column 11: ", "expected \"=\" and a value after \"burst\", found nothing"},
       {"10/s burst =5", "column 11: ", "expected \"=\" and a value after \"burst\", found a space"},
       {"10/s burst=", "column 12: ", "expected a burst such as \"20\", found nothing"},
@@ -211,12 +228,25 @@ static void test_errors(void **state) {
       {"10/s algorithm=token-bucket algorithm=token-bucket", "column 29: ", "given twice"},
       {"10/s algorithm=", "column 16: ", "after \"algorithm=\", found \"\""},
       {"10/s algorithm=leaky", "column 16: ",
-       "expected token-bucket, fixed-window or sliding-window"},
+       "expected token-bucket, fixed-window, sliding-window, sliding-log or concurrency"},
       {"10/s algorithm=fixed-windw", "column 16: ", "did you mean \"fixed-window\"?"},
-      {"10/s algorithm=sliding-log", "column 16: ", "not available in this version; write "
-                                                    "\"sliding-window\""},
-      {"10/s algorithm=concurrency", "column 16: ", "not available in this version; write "
-                                                    "\"token-bucket\""},
+      {"10/s algorithm=sliding-window-log", "column 16: ", "write \"sliding-log\""},
+      {"10/s algorithm=semaphore", "column 16: ", "write \"concurrency\""},
+      {"10/s algorithm=leaky-bucket", "column 16: ", "write \"token-bucket\""},
+      {"10/s algorithm=slidinglog", "column 16: ", "did you mean \"sliding-log\"?"},
+      {"1001/h algorithm=sliding-log", "column 1: ",
+       "\"1001/h\" would keep a time stamp for each of 1001 units, and 1000 is the most; write "
+       "\"algorithm=sliding-window\""},
+      {"10/s,1001/h algorithm=sliding-log", "column 6: ", "\"1001/h\" would keep"},
+      {"10/s burst=20 algorithm=sliding-log", "column 6: ",
+       "\"burst=\" has no meaning with algorithm=sliding-log"},
+      {"10/month algorithm=sliding-log", "column 4: ", "which algorithm=sliding-log cannot"},
+      {"10/day algorithm=sliding-log tz=UTC", "column 30: ", "\"tz=\" has no meaning"},
+      {"1001/h algorithm=concurrency", "column 1: ", "1000 is the most; write a smaller quota"},
+      {"20/30s,100/h algorithm=concurrency", "column 8: ",
+       "leave \"100/h\" out, or make it a limit of its own"},
+      {"20/30s algorithm=concurrency burst=30", "column 30: ",
+       "\"burst=\" has no meaning with algorithm=concurrency"},
       {"10/day align=calendar", "column 8: ",
        "\"align=\" has no meaning with algorithm=token-bucket; leave it out, or write"},
       {"10/day tz=UTC algorithm=sliding-window", "column 8: ",
@@ -300,8 +330,41 @@ static void test_errors(void **state) {
        "for a window of \"week\" with align=calendar"},
       {"1/month anchor=1 anchor=2 algorithm=fixed-window", "column 18: ",
        "given twice"},
+      {"10/s debt=0", "column 11: ", "expected a debt from 1 to 1000000000, found \"0\""},
+      {"10/s debt=", "column 11: ", "expected a debt such as \"20\", found nothing"},
+      {"10/s debt=5x", "column 12: ", "expected a space or the end after \"debt=5\", found \"x\""},
+      {"10/s debt=5 debt=5", "column 13: ", "given twice"},
+      {"10/s debt=999999991", "column 6: ",
+       "a capacity of 10 and this debt are more than 1000000000 together; write a debt of at most 999999990"},
+      {"5/s,1000000000/h algorithm=fixed-window debt=1", "column 41: ",
+       "a capacity of 1000000000 leaves no room for a debt; leave \"debt=\" out"},
+      {"999/s algorithm=sliding-log debt=2", "column 29: ", "more than 1000 together; write a debt of at most 1"},
+      {"1000/s algorithm=sliding-log debt=1", "column 30: ", "leaves no room for a debt"},
+      {"10/s algorithm=concurrency debt=1", "column 28: ",
+       "no meaning with algorithm=concurrency; leave it out: what is held comes back when it is released"},
+      {"1/day debt=10000", "column 7: ",
+       "at \"1/day\" this debt would take 27 years to pay back; write a debt of at most 6514"},
+      {"5/s,1/day debt=10000 burst=2", "column 11: ", "at \"1/day\" this debt"},
+      {"1/day burst=6515 debt=1", "column 18: ", "\"1/day\" leaves no room for a debt"},
+      {"1/day burst=6516 debt=1", "column 7: ", "this burst would take"},
       {"10/s delay=5", "column 6: ", "not available in this version; leave it out"},
-      {"10/s ban=5min", "column 6: ", "not available in this version; leave it out"},
+      {"10/s ban=5min", "column 10: ", "expected a number of denials, as in \"ban=5/10min:1h\""},
+      {"10/s ban=", "column 10: ", "expected a number of denials"},
+      {"10/s ban=0/min:1h", "column 10: ", "from 1 to 1000000000, found \"0\""},
+      {"10/s ban=1000000001/min:1h", "column 10: ", "from 1 to 1000000000"},
+      {"10/s ban=5", "column 11: ", "expected \"/\", a window, \":\" and a time after \"5\""},
+      {"10/s ban=5/", "column 12: ", "expected a window such as \"10min\""},
+      {"10/s ban=5/10m:1h", "column 12: ", "whose length is known"},
+      {"10/s ban=5/month:1h", "column 12: ", "whose length is known"},
+      {"10/s ban=5/0min:1h", "column 12: ", "from \"1s\" to \"3660day\", found \"0min\""},
+      {"10/s ban=5/10min", "column 17: ", "expected \":\" and how long the key is banned after"},
+      {"10/s ban=5/10min:", "column 18: ", "expected a ban's length such as"},
+      {"10/s ban=5/10min:1\x1bh", "column 18: ", "found \"1\\x1bh\""},
+      {"10/s ban=5/10min:3661day", "column 18: ", "from \"1s\" to \"3660day\""},
+      {"10/s ban=5/10min:1h:", "column 21: ", "expected the longest ban's length"},
+      {"10/s ban=5/10min:1h:1h:1h", "column 21: ", "found \"1h:1h\""},
+      {"10/s ban=5/10min:2h:1h", "column 21: ", "shorter than the first, \"2h\"; exchange them"},
+      {"10/s ban=5/min:1h ban=5/min:1h", "column 19: ", "given twice"},
       {"10/s burst=5 algorithm=fixed-window", "column 6: ",
        "no meaning with algorithm=fixed-window"},
       {"10/s algorithm=sliding-window burst=5", "column 31: ", "algorithm=sliding-window; leave"},
@@ -536,6 +599,8 @@ static void test_share(void **state) {
       {"5/s burst=1", 5, "1/s"},
       {"10/min algorithm=fixed-window", 3, "3/min algorithm=fixed-window"},
       {"10/min algorithm=sliding-window", 3, "3/min algorithm=sliding-window"},
+      {"10/min,100/h algorithm=sliding-log", 3, "3/min,33/h algorithm=sliding-log"},
+      {"20/30s algorithm=concurrency", 40, "1/30s algorithm=concurrency"},
       {"10/month algorithm=fixed-window tz=Europe/Paris", 3,
        "3/month algorithm=fixed-window tz=Europe/Paris"},
       /* a quota that can be counted, while its sixth, 166666666, cannot */
@@ -636,6 +701,58 @@ static void test_nomem(void **state) {
   }
 }
 
+/* A debt is divided among machines as quotas are, and may come to nothing; all rates have the same. */
+static void test_debt(void **state) {
+  static const struct {
+    const char *text;
+    uint64_t parts;
+    const char *share;
+  } cases[] = {{"10/s debt=9", 2, "5/s debt=4"},
+               {"10/s debt=3", 4, "2/s"},
+               {"10/s,20/h burst=7 debt=100", 3, "3/s,6/h burst=2 debt=33"},
+               {"10/s debt=9 algorithm=fixed-window", 2, "5/s algorithm=fixed-window debt=4"}};
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); ++i) {
+    rlc_policy *whole = policy_of(cases[i].text);
+    rlc_policy *share;
+
+    assert_int_equal(rlc__policy_share(&share, whole, cases[i].parts), 0);
+    assert_string_equal(rlc_policy_get_text(share), cases[i].share);
+    assert_int_equal(share->rate[0].most, share->rate[0].capacity + rlc_policy_get_debt(share));
+    rlc_policy_del(share);
+    rlc_policy_del(whole);
+  }
+}
+
+/* What `ban=` says, in numbers; a policy without one says so. */
+static void test_ban(void **state) {
+  rlc_policy *with = policy_of("10/s ban=5/10min:1h:1day");
+  rlc_policy *without = policy_of("10/s");
+  uint64_t denials, window_us, first_us, longest_us;
+
+  (void)state;
+  assert_int_equal(rlc_policy_get_ban(with, &denials, &window_us, &first_us, &longest_us), 1);
+  assert_int_equal(denials, 5);
+  assert_int_equal(window_us, 600 * US);
+  assert_int_equal(first_us, 3600 * US);
+  assert_int_equal(longest_us, 86400 * US);
+  assert_int_equal(rlc_policy_get_ban(without, NULL, NULL, NULL, NULL), 0);
+  rlc_policy_del(with);
+  rlc_policy_del(without);
+}
+
+/* One that is kept lives until it was dropped, too. */
+static void test_kept(void **state) {
+  rlc_policy *policy = policy_of("10/s");
+  const rlc_policy *kept = rlc__policy_keep(policy);
+
+  (void)state;
+  rlc_policy_del(policy);
+  assert_string_equal(rlc_policy_get_text(kept), "10/s");
+  rlc__policy_drop(kept);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_canonical),
@@ -653,6 +770,9 @@ int main(void) {
       cmocka_unit_test(test_share_random),
       cmocka_unit_test(test_share_of_none),
       cmocka_unit_test(test_nomem),
+      cmocka_unit_test(test_debt),
+      cmocka_unit_test(test_ban),
+      cmocka_unit_test(test_kept),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,7 +153,8 @@ static void verbs_test(void **state) {
     rlc_op op;
     uint64_t cost, remaining;
   } steps[] = {{RLC_OP_CHECK, 3, 7}, {RLC_OP_PEEK, 1, 7},   {RLC_OP_CHARGE, 4, 3},
-               {RLC_OP_REFUND, 2, 5}, {RLC_OP_RESET, 0, 10}, {RLC_OP_PEEK, 1, 10}};
+               {RLC_OP_REFUND, 2, 5}, {RLC_OP_RESET, 0, 10}, {RLC_OP_PEEK, 1, 10},
+               {RLC_OP_GRANT, 8, 2}, {RLC_OP_GRANT, 8, 0},  {RLC_OP_GRANT, 8, 0}};
   rlc_limit limit;
   void *user;
 
@@ -356,7 +357,7 @@ static void misuse_test(void **state) {
   assert_int_equal(rlc_queue_submit(NULL, RLC_OP_CHECK, &limit, 1, NULL, NULL, &d),
                    RLC_ERR_INVALID);
   assert_int_equal(rlc_queue_submit(queue, (rlc_op)0, &limit, 1, NULL, NULL, &d), RLC_ERR_INVALID);
-  assert_int_equal(rlc_queue_submit(queue, (rlc_op)6, &limit, 1, NULL, NULL, &d), RLC_ERR_INVALID);
+  assert_int_equal(rlc_queue_submit(queue, (rlc_op)7, &limit, 1, NULL, NULL, &d), RLC_ERR_INVALID);
   assert_int_equal(rlc_queue_submit(queue, RLC_OP_CHECK, &limit, 0, NULL, NULL, &d),
                    RLC_ERR_INVALID);
   assert_int_equal(rlc_queue_complete(NULL, &user, NULL, &d), RLC_ERR_INVALID);

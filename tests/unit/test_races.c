@@ -133,7 +133,7 @@ static void test_exact_on_fresh_keys(void **state) {
  * own. */
 static unsigned turn_several(rlc__store *store, unsigned me, unsigned round) {
   rlc__item items[POLICIES];
-  rlc__call call = {RLC__OP_CHECK, items, POLICIES, 0, DAY};
+  rlc__call call = {RLC__OP_CHECK, items, POLICIES, 0, DAY, 0};
   char keys[POLICIES][32];
   unsigned admitted = 0;
   int passed;
@@ -185,7 +185,7 @@ static unsigned turn_mixed(rlc__store *store, unsigned me, unsigned round) {
   char second[32];
   char third[32];
   rlc__item items[3];
-  rlc__call call = {RLC__OP_CHECK, items, 3, 0, DAY};
+  rlc__call call = {RLC__OP_CHECK, items, 3, 0, DAY, 0};
   unsigned admitted = 0;
 
   name_key(key, sizeof key, "mix", round);
@@ -232,7 +232,7 @@ static rlc_policy *roomy_policy;
 static unsigned turn_conflict(rlc__store *store, unsigned me, unsigned round) {
   rlc__item items[3] = {item_of(roomy_policy, "first", 1), item_of(roomy_policy, "hot", 1),
                         item_of(roomy_policy, "last", 1)};
-  rlc__call call = {RLC__OP_CHECK, me % 2 ? &items[1] : items, me % 2 ? 1 : 3, 0, DAY};
+  rlc__call call = {RLC__OP_CHECK, me % 2 ? &items[1] : items, me % 2 ? 1 : 3, 0, DAY, 0};
 
   (void)round;
   for (int i = 0; i < 100; ++i) {
@@ -356,7 +356,7 @@ static void *work_by_the_clock(void *arg) {
 
   for (int i = 0; i < DECISIONS; ++i) {
     rlc__item items[2] = {item_of(job->policy[0], "k", 1), item_of(job->policy[1], "k", 1)};
-    rlc__call call = {RLC__OP_CHECK, items, job->policy[1] != NULL && i % 2 ? 2 : 1, 0, 0};
+    rlc__call call = {RLC__OP_CHECK, items, job->policy[1] != NULL && i % 2 ? 2 : 1, 0, 0, 0};
 
     if (job->store->ops->decide(job->store, &call) != 0) {
       abort();

@@ -46,7 +46,7 @@ static void work_until_killed(rlc__store *store, ledger *l, rlc_policy *const *r
       }
     } else {
       rlc__item items[POLICIES];
-      rlc__call call = {RLC__OP_CHECK, items, POLICIES, 0, DAY};
+      rlc__call call = {RLC__OP_CHECK, items, POLICIES, 0, DAY, 0};
 
       for (size_t i = 0; i < POLICIES; ++i) {
         items[i] = item_of(roomy[i], kill_key(k), 1);
@@ -146,7 +146,7 @@ static const cut cuts[] = {
 
 static void do_cut(rlc__store *store, const cut *c, rlc__op op, uint64_t cost, int64_t now_us) {
   rlc__item items[POLICIES];
-  rlc__call call = {op, items, c->n, 0, now_us};
+  rlc__call call = {op, items, c->n, 0, now_us, 0};
 
   for (unsigned i = 0; i < c->n; ++i) {
     items[i] = item_of(policy_of[c->first + i], "key", cost);

@@ -220,7 +220,7 @@ static int begin(void **state) {
   rlc__endpoint_set(&url.server[0], "here", 4, 6379);
   items[0] = item_of(one, "abc");
   items[1] = item_of(stack, "abc");
-  call = (rlc__call){RLC__OP_CHECK, items, 1, 0, 0};
+  call = (rlc__call){RLC__OP_CHECK, items, 1, 0, 0, 0};
   return 0;
 }
 
@@ -576,6 +576,31 @@ static void one_part_test(void **state) {
   assert_string_equal(order, "bwe");
 }
 
+/* A stack of buckets is sent with all its levels in one double, the reply's are those of its state. */
+static void bucket_stack_test(void **state) {
+  const uint64_t levels = UINT64_C(1) << 62 | 433 << 10 | 339;
+  const double expected[] = {0, 200000, 6000000, 1000000, 60000000, 200000, 6000000};
+  const char *const wrong[] = {":1\r\n", "$0\r\n\r\n", "$24\r\n123456789012345678901234\r\n",
+                               "$32\r\n12345678901234567890123456789012\r\n"};
+  rlc_policy *buckets;
+  double sent;
+
+  (void)state;
+  assert_int_equal(rlc_policy_new(&buckets, "buckets", "5/s,10/min", NULL, NULL, 0), 0);
+  open_store();
+  items[0] = item_of(buckets, "abc");
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; ++i) {
+    assert_int_equal(decide_one(RLC__OP_CHECK, 1, wrong[i]), RLC__ERR_PROTOCOL);
+    assert_string_equal(seen[0], "token-bucket-stack rl:{ungWv48Bz-pBQUDe}:Bbuckets");
+  }
+  sent = number(0, 0);
+  assert_memory_equal(&sent, &levels, sizeof sent);
+  for (size_t k = 1; k < sizeof expected / sizeof *expected; ++k) {
+    assert_true(number(0, k) == expected[k]);
+  }
+  rlc_policy_del(buckets);
+}
+
 /* One part denies: what the other has charged is taken back, with the time of the charge, and the
  * results tell of the state before. */
 static void denied_test(void **state) {
@@ -743,10 +768,26 @@ static redisReply *ask(const rlc__command *command, const char *key) {
   return reply;
 }
 
-/* A check of |cost| on the server, as part of a larger one. Returns whether it was charged. */
+/* What a check of |cost| would be told. */
+static rlc_result before(const char *key, const rlc_policy *policy, int64_t now, uint64_t cost) {
+  rlc__item item = {.policy = policy, .cost = cost};
+  rlc__call peek = {RLC__OP_PEEK, &item, 1, 0, now, 0};
+  rlc__command command;
+  redisReply *reply;
+
+  rlc__codec_encode(&peek, 1, now, arg, &command);
+  reply = ask(&command, key);
+  assert_int_equal(rlc__codec_decode(&command, &peek, reply), 0);
+  freeReplyObject(reply);
+  return item.result;
+}
+
+/* A check of |cost| on the server, as part of a larger one. Returns whether it was charged. A log's result
+ * then is made what it was before. */
 static int charge(const char *key, const rlc_policy *policy, int64_t now, uint64_t cost) {
   rlc__item item = {.policy = policy, .cost = cost};
-  rlc__call check = {RLC__OP_CHECK, &item, 1, 0, now};
+  rlc__call check = {RLC__OP_CHECK, &item, 1, 0, now, 0};
+  rlc_result was = before(key, policy, now, cost);
   rlc__command command;
   redisReply *reply;
 
@@ -754,7 +795,10 @@ static int charge(const char *key, const rlc_policy *policy, int64_t now, uint64
   reply = ask(&command, key);
   assert_int_equal(rlc__codec_decode(&command, &check, reply), 0);
   if (item.result.allowed) {
-    assert_true(rlc__codec_undo(&check, reply) == now);
+    assert_true(rlc__codec_undo(&check, reply, 0) == now);
+    if (rlc__is_log(policy->algorithm)) {
+      assert_memory_equal(&item.result, &was, sizeof was);
+    }
   }
   freeReplyObject(reply);
   return item.result.allowed;
@@ -763,7 +807,7 @@ static int charge(const char *key, const rlc_policy *policy, int64_t now, uint64
 static void give_back(const char *key, const rlc_policy *policy, int64_t now, uint64_t cost,
                       int64_t charged) {
   rlc__item item = {.policy = policy, .cost = cost};
-  rlc__call check = {RLC__OP_CHECK, &item, 1, 0, now};
+  rlc__call check = {RLC__OP_CHECK, &item, 1, 0, now, 0};
   rlc__command command;
 
   rlc__codec_encode_take_back(&check, charged, arg, &command);
@@ -772,7 +816,7 @@ static void give_back(const char *key, const rlc_policy *policy, int64_t now, ui
 
 static uint64_t left(const char *key, const rlc_policy *policy, int64_t now) {
   rlc__item item = {.policy = policy, .cost = 1};
-  rlc__call peek = {RLC__OP_PEEK, &item, 1, 0, now};
+  rlc__call peek = {RLC__OP_PEEK, &item, 1, 0, now, 0};
   rlc__command command;
   redisReply *reply;
 
@@ -802,7 +846,8 @@ static int disconnect_server(void **state) {
 static const char *const policies[] = {
     "5/s", "7/3s burst=20", "999/min", "9/2s,11/3s", "5/s algorithm=fixed-window",
     "5/s,9/4s algorithm=fixed-window", "6/2s algorithm=sliding-window",
-    "5/s,9/4s algorithm=sliding-window", "50/s",
+    "5/s,9/4s algorithm=sliding-window", "50/s", "5/s algorithm=sliding-log",
+    "5/s,9/4s algorithm=sliding-log", "6/2s algorithm=concurrency",
     "400/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu",
     "5/s,600/day algorithm=fixed-window align=calendar tz=Asia/Kathmandu"};
 #define CALENDARS 2 /* of them, at the end */
@@ -812,7 +857,7 @@ static const char *const policies[] = {
 static void never_more_test(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof policies / sizeof *policies; ++i) {
-    uint64_t without[RLC__STATE_WORDS] = {0};
+    uint64_t without[RLC__LOG_WORDS] = {0};
     struct { int64_t at; uint64_t cost; } open[MOST_OPEN];
     unsigned n = 0, admitted = 0, taken = 0;
     int64_t now = 1790000000000000;
@@ -983,6 +1028,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(group_test, begin, end),
       cmocka_unit_test_setup_teardown(groups_test, begin, end),
       cmocka_unit_test_setup_teardown(one_part_test, begin, end),
+      cmocka_unit_test_setup_teardown(bucket_stack_test, begin, end),
       cmocka_unit_test_setup_teardown(denied_test, begin, end),
       cmocka_unit_test_setup_teardown(first_denied_test, begin, end),
       cmocka_unit_test_setup_teardown(failed_test, begin, end),

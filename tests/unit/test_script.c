@@ -19,6 +19,7 @@ static const rlc__script *const scripts[] = {
     &rlc__script_token_bucket,
     &rlc__script_fixed_window,
     &rlc__script_sliding_window,
+    &rlc__script_log,
     &rlc__script_several,
 };
 

@@ -103,7 +103,7 @@ static void test_other_descriptors_are_passed_over(void **state) {
     last_log[0] = '\0';
     assert_int_equal(rlc__shm_store_new(&store, &url, &options, why, sizeof why), 0);
     assert_non_null(strstr(last_log, "RLC0201"));
-    assert_int_equal(stats_of(store).slots, 128);
+    assert_int_equal(stats_of(store).slots, 64 + 64 + 128);
     assert_int_equal(remaining(store, policy, "k", DAY), 5);
     store->ops->del(store);
   }
@@ -200,13 +200,13 @@ static void test_sizes_agree(void **state) {
   own_folder *p = *state;
   rlc__store *store = open_path(p->path, 100);
 
-  assert_int_equal(stats_of(store).slots, 128 + 64);
+  assert_int_equal(stats_of(store).slots, 128 + 64 + 128);
   store->ops->del(store);
   refuse(p->path, 64, RLC_ERR_FOREIGN, "has 128 slots, not 64: leave size= out, or remove");
   store = open_path(p->path, 128);
   store->ops->del(store);
   store = open_path(p->path, 0);
-  assert_int_equal(stats_of(store).slots, 128 + 64);
+  assert_int_equal(stats_of(store).slots, 128 + 64 + 128);
   store->ops->del(store);
 }
 
@@ -227,11 +227,13 @@ static void test_damaged_files_are_refused(void **state) {
       {"is not a table", offsetof(rlc__layout, magic), 'x'},
       {"another byte order", offsetof(rlc__layout, byte_order), 0x77},
       {"another format version", offsetof(rlc__layout, version), 99},
+      {"another format version", offsetof(rlc__layout, version), 1}, /* buckets without a level */
       {"damaged header", offsetof(rlc__layout, size) + 1, 0xff},
       {"damaged header", offsetof(rlc__layout, size) + 7, 0xff},
       {"damaged header", offsetof(rlc__layout, slots) + 1, 0xff},
       {"damaged header", offsetof(rlc__layout, slots) + 7, 0xff},
       {"damaged header", offsetof(rlc__layout, wide_slots), 0xff},
+      {"damaged header", offsetof(rlc__layout, blocks), 0xff},
       {"damaged header", offsetof(rlc__layout, lock_size), 0xff},
       {"damaged header", offsetof(rlc__layout, check), 0},
   };
@@ -283,6 +285,7 @@ static void test_random_slots_do_no_harm(void **state) {
   own_folder *p = *state;
   rlc__store *store = open_path(p->path, 64);
   rlc_policy *wide = parse("5/h algorithm=sliding-window");
+  rlc_policy *log = parse("5/h algorithm=sliding-log");
   size_t size = rlc__region_size(64);
   uint64_t random = 88172645463325252u;
 
@@ -303,10 +306,13 @@ static void test_random_slots_do_no_harm(void **state) {
     assert_false(check(store, policy, key, 1, DAY));
     assert_true(check(store, wide, key, 5, DAY));
     assert_false(check(store, wide, key, 1, DAY));
+    assert_true(check(store, log, key, 5, DAY));
+    assert_false(check(store, log, key, 1, DAY));
   }
   alarm(0);
-  assert_int_equal(stats_of(store).slots_used, 128);
+  assert_int_equal(stats_of(store).slots_used, 64 + 64 + 128);
   rlc_policy_del(wide);
+  rlc_policy_del(log);
   store->ops->del(store);
 }
 

@@ -152,7 +152,7 @@ static void test_keys_are_apart(void **state) {
     items[i].group_len = i == 5 ? 1 : 2;
   }
   for (size_t i = 0; i < sizeof items / sizeof *items; ++i) {
-    rlc__call call = {RLC__OP_CHECK, &items[i], 1, 0, DAY};
+    rlc__call call = {RLC__OP_CHECK, &items[i], 1, 0, DAY, 0};
 
     assert_int_equal(store->ops->decide(store, &call), 0);
     assert_true(items[i].result.allowed);
@@ -170,7 +170,7 @@ static void test_all_or_nothing(void **state) {
   for (size_t refuser = 0; refuser < POLICIES; ++refuser) {
     rlc__store *store = shared_table(64);
     rlc__item items[POLICIES];
-    rlc__call call = {RLC__OP_CHECK, items, POLICIES, 0, DAY};
+    rlc__call call = {RLC__OP_CHECK, items, POLICIES, 0, DAY, 0};
 
     for (size_t i = 0; i < POLICIES; ++i) {
       items[i] = item_of(parse(policies[i]), key_of((unsigned)i), 1);
@@ -212,7 +212,7 @@ static void test_many_items_in_a_set(void **state) {
     }
     for (unsigned round = 0; round < 50; ++round) {
       rlc__item items[RLC__WAYS];
-      rlc__call call = {RLC__OP_CHECK, items, RLC__WAYS, 0, DAY};
+      rlc__call call = {RLC__OP_CHECK, items, RLC__WAYS, 0, DAY, 0};
 
       for (unsigned i = 0; i < RLC__WAYS; ++i) {
         snprintf(keys[i], sizeof keys[i], "%u-%u", round, i);
@@ -242,7 +242,7 @@ static void test_full_table_never_denies(void **state) {
     }
     stats = stats_of(store);
     assert_int_equal(stats.slots_used, 64);
-    assert_int_equal(stats.slots, 128);
+    assert_int_equal(stats.slots, 64 + 64 + 128);
     assert_int_equal(stats.evicted_live, 5000 - 64);
     rlc_policy_del(policy);
     store->ops->del(store);
@@ -287,6 +287,25 @@ static void test_nearest_expiry_goes(void **state) {
     rlc_policy_del(policy);
     store->ops->del(store);
   }
+}
+
+/* What a slower policy has left lives until that would be full again, whatever is asked of it since. */
+static void test_another_rates_state_stays(void **state) {
+  rlc__store *store = shared_table(64);
+  rlc_policy *slow = parse("10/day"), *fast = parse("10/min");
+
+  (void)state;
+  assert_true(check(store, slow, "k", 10, DAY));
+  assert_int_equal(remaining(store, fast, "k", DAY + 3600 * SECOND), 0);
+  for (unsigned i = 0; i < 5000; ++i) {
+    assert_true(check(store, fast, key_of(i), 1, DAY + 3600 * SECOND));
+  }
+  assert_int_equal(remaining(store, slow, "k", DAY + 3600 * SECOND), 0);
+  assert_false(check(store, fast, "k", 1, DAY + 3600 * SECOND));
+  assert_int_equal(remaining(store, slow, "k", DAY + 3600 * SECOND), 0);
+  rlc_policy_del(slow);
+  rlc_policy_del(fast);
+  store->ops->del(store);
 }
 
 /* A clock that goes back costs one capacity's time and no more, and admits nothing extra. */
@@ -378,7 +397,7 @@ static void test_half_moved_key_is_fresh(void **state) {
   rlc__region region;
   rlc_policy *policy = parse("10/min");
   rlc__item item = item_of(policy, "k", 1);
-  rlc__call call = {RLC__OP_CHECK, &item, 1, 0, DAY};
+  rlc__call call = {RLC__OP_CHECK, &item, 1, 0, DAY, 0};
   static const rlc__op ops[] = {RLC__OP_CHECK, RLC__OP_PEEK, RLC__OP_REFUND, RLC__OP_RESET};
 
   (void)state;
@@ -515,6 +534,7 @@ int main(void) {
       cmocka_unit_test(test_full_table_never_denies),
       cmocka_unit_test(test_expired_goes_first),
       cmocka_unit_test(test_nearest_expiry_goes),
+      cmocka_unit_test(test_another_rates_state_stays),
       cmocka_unit_test(test_clock_goes_back),
       cmocka_unit_test(test_states_far_ahead_give_way),
       cmocka_unit_test(test_policy_changes),

@@ -67,6 +67,8 @@ static void run_row(rlc_limiter *limiter, const char *name, char **column, int r
     rv = rlc_limiter_charge(limiter, &limit, 1, NULL, &d);
   } else if (strcmp(column[0], "refund") == 0) {
     rv = rlc_limiter_refund(limiter, &limit, 1, NULL, &d);
+  } else if (strcmp(column[0], "grant") == 0) {
+    rv = rlc_limiter_grant(limiter, &limit, 1, NULL, &d);
   } else if (strcmp(column[0], "reset") == 0) {
     rv = rlc_limiter_reset(limiter, &limit, 1);
   }
@@ -124,6 +126,9 @@ static void run_files(const char *url) {
   run_file(url, "token-bucket", NULL);
   run_file(url, "fixed-window", NULL);
   run_file(url, "sliding-window", NULL);
+  run_file(url, "sliding-log", NULL);
+  run_file(url, "concurrency", NULL);
+  run_file(url, "debt", NULL);
   run_file(url, "changes", "changing");
 }
 

@@ -12,7 +12,8 @@ US = 1000000
 class TokenBucket:
     """Holds up to |burst| units, and gains quota/window of one each microsecond."""
 
-    def __init__(self, quota, window_us, burst, _):
+    def __init__(self, quota, window_us, burst, _, debt=0):
+        self.debt = debt
         self.speed = Fraction(quota, window_us)
         self.burst = burst
         self.level, self.at = Fraction(burst), None
@@ -25,7 +26,7 @@ class TokenBucket:
         self.level, self.at = self.room(now) - cost, now
 
     def charge(self, now, cost, _):
-        self.level, self.at = max(self.room(now) - cost, Fraction(0)), now
+        self.level, self.at = max(self.room(now) - cost, Fraction(-self.debt)), now
 
     def give(self, now, cost):
         self.level, self.at = min(self.room(now) + cost, Fraction(self.burst)), now
@@ -38,7 +39,7 @@ class TokenBucket:
 class FixedWindow:
     """Counts what its window has admitted. |starts| says where the window of a second begins."""
 
-    def __init__(self, quota, window_us, _, starts):
+    def __init__(self, quota, window_us, _, starts, debt=0):
         self.quota, self.window_us, self.starts = quota, window_us, starts
         self.window, self.count = None, 0
 
@@ -67,7 +68,7 @@ class FixedWindow:
 class SlidingWindow(FixedWindow):
     """Counts what its window has admitted, and takes the one before to have been even."""
 
-    def __init__(self, quota, window_us, burst, starts):
+    def __init__(self, quota, window_us, burst, starts, debt=0):
         super().__init__(quota, window_us, burst, starts)
         self.before = 0
 
@@ -82,6 +83,35 @@ class SlidingWindow(FixedWindow):
         self.turn(now)
         weight = self.window + 1 - Fraction(now, self.window_us) + heavier
         return self.quota - self.count - self.before * min(weight, Fraction(1))
+
+
+class Units:
+    """Knows when each unit was admitted that was not given back, and forgets none."""
+
+    def __init__(self):
+        self.times = []
+
+    def take(self, now, cost):
+        bisect.insort(self.times, now)
+        self.times[-1:] = [now] * cost
+
+    def give(self, now, cost, window_us):
+        """The oldest that a window knows of."""
+        first = bisect.bisect_right(self.times, now - window_us)
+        del self.times[first:first + cost]
+
+
+class LogRate:
+    """No more than the quota in any time of a window's length, of which one end is in it."""
+
+    def __init__(self, units, quota, window_us):
+        self.units, self.quota, self.window_us = units, quota, window_us
+
+    def used(self, now):
+        return len(self.units.times) - bisect.bisect_right(self.units.times, now - self.window_us)
+
+    def room(self, now):
+        return self.quota - self.used(now)
 
 
 class Log:

@@ -267,12 +267,70 @@ def sliding_window():
     return calls
 
 
+def sliding_log():
+    sl = " algorithm=sliding-log"
+    calls = story("5/min" + sl, "exact",
+                  ("peek", 0, 1, "nothing stored yet"), ("check", 0, 2, ""), ("check", 10 * S, 2, ""),
+                  ("check", 20 * S, 1, "the last of it"),
+                  ("check", 20 * S, 1, "until the oldest is a minute old"),
+                  ("check", 20 * S, 3, "and for three, the third oldest"),
+                  ("peek", 60 * S - 1, 1, "one microsecond early"), ("check", 60 * S, 2, "in time"),
+                  ("check", 60 * S, 1, ""), ("check", 60 * S, 6, "never"),
+                  ("check", 60 * S, 0, "cost 0 asks"), ("peek", 119999999, 3, ""),
+                  ("check", 500 * S, 5, "idle for long: all"), ("check", 500 * S, 1, ""))
+    calls += story("1000/day" + sl, "long",
+                   ("check", 0, 600, ""), ("check", 1, 400, ""), ("check", 2, 1, ""),
+                   ("check", 86400 * S - 1, 601, ""), ("check", 86400 * S, 600, ""),
+                   ("check", 86400 * S, 1, ""), ("refund", 86400 * S, 399, "the oldest"),
+                   ("check", 86400 * S, 400, ""), ("check", 86400 * S + 1, 399, ""),
+                   ("check", 86400 * S + 1, 2, ""))
+    calls += story("10/min" + sl, "back",
+                   ("check", 0, 4, ""), ("check", -10 * S, 4, "a little back: the four count as of then"),
+                   ("check", -10 * S, 3, "they are of that time from now on"),
+                   ("check", 49999999, 3, ""), ("check", 50 * S, 10, "all gone at once"),
+                   ("check", -3600 * S, 1, "an hour back: full for a minute, no worse"),
+                   ("peek", -3540 * S - 1, 1, ""), ("check", -3540 * S, 1, ""))
+    calls += story("10/min" + sl, "after",
+                   ("charge", 0, 4, ""), ("charge", S, 100, "down to empty"), ("check", S, 1, ""),
+                   ("refund", 2 * S, 3, "the oldest three"), ("check", 2 * S, 3, ""),
+                   ("check", 60 * S, 1, "the fourth"), ("check", 60 * S, 2, ""),
+                   ("refund", 60 * S, 100, "all"), ("check", 60 * S, 10, ""), ("reset", 60 * S, 0, ""),
+                   ("check", 60 * S, 10, ""), ("charge", 60 * S, 0, "nothing"),
+                   ("refund", 60 * S, 0, "nothing"))
+    calls += story("5/s,8/min" + sl, "stack",
+                   ("check", 0, 5, "one log, two windows"), ("check", 0, 1, "the second"),
+                   ("check", S, 3, ""), ("check", S, 1, "the minute"), ("check", S, 6, "never"),
+                   ("refund", S, 2, ""), ("charge", S, 100, "what fits both"), ("peek", S, 1, ""),
+                   ("check", 60 * S, 3, ""), ("check", 61 * S, 3, ""))
+    return calls
+
+
+def concurrency():
+    calls = story("3/30s algorithm=concurrency", "slots",
+                  ("check", 0, 1, ""), ("check", S, 1, ""), ("check", 2 * S, 1, "three are under way"),
+                  ("check", 3 * S, 1, "a hint: when the first lease ends by itself"),
+                  ("refund", 3 * S, 1, "given back without a receipt: the oldest"),
+                  ("check", 3 * S, 1, ""), ("check", 31 * S - 1, 1, "a holder died"),
+                  ("check", 31 * S, 1, "its slot is back, and not before"), ("check", 31 * S, 4, "never"),
+                  ("charge", 31 * S, 2, "there is no room"), ("peek", 33 * S, 2, ""))
+    calls += story("1000/h algorithm=concurrency", "many",
+                   ("check", 0, 999, ""), ("check", 1, 1, ""), ("check", 2, 1, ""),
+                   ("refund", 3, 500, ""), ("check", 4, 500, ""), ("check", 3600 * S - 1, 1, ""),
+                   ("check", 3600 * S, 500, "of those at first 499 are left: one too many"),
+                   ("check", 3600 * S, 499, ""))
+    return calls
+
+
 def walk(algorithm, seed, rows=240):
     """A seeded walk over awkward policies: times mostly forward, costs mostly small."""
     draw = random.Random(seed)
     suffix = "" if algorithm == "token-bucket" else " algorithm=" + algorithm
     policies = ["7/s", "10/min", "333/17min", "11/3s,40/min", "6/s,1001/h,9999/day", "97/97s",
                 "1000000/day", "123456/7day"]
+    if algorithm in oracle.LOGS:
+        policies = ["7/s", "10/min", "333/17min", "97/97s", "1000/day"]
+    if algorithm == "sliding-log":
+        policies += ["11/3s,40/min", "6/s,100/min,999/day"]
     calls, now = [], NOW
     for _ in range(rows):
         policy = draw.choice(policies)
@@ -322,10 +380,13 @@ def changes():
                 ["11/3s,40/min", "11/s,40/h", "2/min,1000/day", "7/s,99/min", "40/h,11/97s"],
                 ["11/3s,40/min,70/h", "5/s,40/h,100/day", "7/s,99/min,1000/day"],
                 [one + " algorithm=fixed-window" for one in ("10/min", "30/h", "4/s")],
-                [one + " algorithm=sliding-window" for one in ("10/min", "30/h", "4/s")]]
+                [one + " algorithm=sliding-window" for one in ("10/min", "30/h", "4/s")],
+                [one + " algorithm=sliding-log" for one in ("10/min", "30/h", "4/s", "90/min")],
+                [one + " algorithm=sliding-log" for one in ("5/s,30/min", "9/min,70/h", "8/s,5/min")],
+                [one + " algorithm=concurrency" for one in ("10/min", "30/h", "4/s")]]
     now = NOW
-    for i in range(900):
-        which = draw.choice([0, 0, 0, 1, 1, 2, 3, 4])
+    for i in range(1300):
+        which = draw.choice([0, 0, 0, 1, 1, 2, 3, 4, 5, 5, 6, 7])
         if i % 9 == 0:
             now_policy = [draw.choice(family) for family in families]
         policy = draw.choice(families[which]) if draw.random() < 0.2 else now_policy[which]
@@ -333,6 +394,44 @@ def changes():
         op = draw.choice(["check"] * 9 + ["peek", "charge", "refund", "refund"] + ["reset"] * (i % 7 == 0))
         cost = draw.choice([0, 1, 1, 2, 3, 7, 10, 40])
         calls.append((op, policy, "walk%d" % which, now, 0 if op == "reset" else cost, ""))
+    return calls
+
+
+def debts():
+    """Charges beyond the capacity, which is all that debt= is for; and grants."""
+    calls = []
+    for kind, rate in (("", "10/min"), (" burst=4", "10/min"), (" algorithm=fixed-window", "10/min"),
+                       (" algorithm=sliding-window", "10/min"), (" algorithm=sliding-log", "10/min"),
+                       ("", "10/min,15/h"), (" algorithm=fixed-window", "10/min,15/h"),
+                       (" algorithm=sliding-window", "10/min,15/h"),
+                       (" algorithm=sliding-log", "10/min,15/h"), ("", "7/s"),
+                       (" algorithm=fixed-window", "10/month"),
+                       (" algorithm=fixed-window align=calendar tz=Europe/Paris", "10/day")):
+        calls += story(rate + kind + " debt=6", "owed",
+                       ("check", 0, 3, ""), ("charge", 0, 11, "beyond the capacity"),
+                       ("peek", 0, 1, "nothing is left"), ("check", 0, 1, "until that is paid back"),
+                       ("charge", 0, 5, "as far as the debt goes"), ("charge", 0, 1, "and no further"),
+                       ("grant", 0, 3, "there is none"), ("refund", 0, 2, "of what is owed"),
+                       ("check", 20 * S, 1, ""), ("check", 36 * S, 1, ""), ("check", 39999999, 1, ""),
+                       ("check", 40 * S, 1, "where windows begin"), ("check", 55 * S, 2, ""),
+                       ("check", 80 * S, 4, ""), ("charge", 80 * S, 100, ""), ("check", 80 * S, 0, ""),
+                       ("check", -60 * S, 1, "back by more than the debt explains"),
+                       ("check", 110 * S, 10, ""), ("check", 110 * S, 11, "never: debts are for charges"),
+                       ("grant", 400 * S, 11, "all there is, or what was asked for"),
+                       ("grant", 401 * S, 1, ""), ("refund", 401 * S, 17, ""),
+                       ("grant", 402 * S, 3, ""), ("reset", 402 * S, 0, ""), ("check", 402 * S, 10, ""))
+    draw = random.Random("rlcore debts")
+    policies = ["7/s", "10/min", "333/17min burst=20", "11/3s,40/min", "6/s,1001/h", "97/97s", "123456/7day"]
+    policies = [policy + " debt=%d" % owed for policy in policies for owed in (1, 7, 500)]
+    policies += [rate + " algorithm=%s debt=%d" % (kind, owed) for rate in ("7/s", "10/min", "11/3s,40/min")
+                 for kind in ("fixed-window", "sliding-window", "sliding-log") for owed in (3, 70)]
+    now = NOW
+    for _ in range(400):
+        policy = draw.choice(policies)
+        now += draw.choice([0, 0, 1, 999, 12345, 142857, 500000, S, 7 * S, 61 * S, -1, -3 * S])
+        op = draw.choice(["check"] * 4 + ["charge"] * 4 + ["grant", "grant", "peek", "refund"] + ["reset"])
+        cost = draw.choice([1, 1, 2, 3, 7, 10, 40, 500])
+        calls.append((op, policy, "walk", now, 0 if op == "reset" else cost, ""))
     return calls
 
 
@@ -354,8 +453,10 @@ def main():
     stale = []
     files = {name: rows(calls + walk(name, "rlcore " + name)) for name, calls in (
         ("token-bucket", token_bucket()), ("fixed-window", fixed_window()),
-        ("sliding-window", sliding_window()))}
+        ("sliding-window", sliding_window()), ("sliding-log", sliding_log()),
+        ("concurrency", concurrency()))}
     files["changes"] = rows(changes(), named=True)
+    files["debt"] = rows(debts())
     files["calendar"] = rows(calendar())
     files["windows"] = windows()
     for name, lines in files.items():

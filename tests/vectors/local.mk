@@ -4,11 +4,14 @@
 # exact.py is written from the definitions, in fractions.
 EXTRA_DIST += \
 	%D%/calendar.tsv \
-	%D%/exact.py \
+	%D%/concurrency.tsv \
 	%D%/changes.tsv \
+	%D%/debt.tsv \
+	%D%/exact.py \
 	%D%/fixed-window.tsv \
 	%D%/generate.py \
 	%D%/oracle.py \
+	%D%/sliding-log.tsv \
 	%D%/sliding-window.tsv \
 	%D%/token-bucket.tsv \
 	%D%/traffic.tsv \

@@ -3,6 +3,7 @@
 from the page, not from the C or the Lua."""
 
 import datetime
+from fractions import Fraction
 from functools import lru_cache
 from math import ceil, floor, gcd
 from zoneinfo import ZoneInfo
@@ -87,11 +88,12 @@ class Calendar:
 class Rate:
     calendar = None
 
-    def __init__(self, quota, window_s, burst=None):
+    def __init__(self, quota, window_s, burst=None, debt=0):
         self.quota = quota
         self.window_s = window_s
         self.window = window_s * US
         self.burst = quota if burst is None else burst
+        self.most = self.burst + debt
         self.step = ceil_div(self.window, 2**23)
         self.steps = self.window // self.step
 
@@ -107,7 +109,7 @@ class Rate:
         g = gcd(self.quota, self.window)
         p, s = self.quota // g, self.window // g
         if p == 1:
-            if self.burst * s >= 2**49:
+            if self.most * s >= 2**49:
                 raise Refused
             return s, 1, 1
         den, d = s, 1
@@ -125,7 +127,7 @@ class Rate:
         num, unit = p * k, k * d
         g = gcd(num, den)
         num, den = num // g, den // g
-        if self.burst * unit >= 2**49:
+        if self.most * unit >= 2**49:
             raise Refused
         return unit, num, den
 
@@ -141,7 +143,7 @@ def parse(text):
         digits = window.rstrip("abcdefghijklmnopqrstuvwxyz")
         burst = int(options["burst"]) if "burst" in options and i == 0 else None
         unit, count = window[len(digits):], int(digits or 1)
-        rate = Rate(int(quota), count * UNITS.get(unit, 1), burst)
+        rate = Rate(int(quota), count * UNITS.get(unit, 1), burst, int(options.get("debt", 0)))
         if unit in ("month", "year") or "align" in options and unit in ("day", "week"):
             anchor = options.get("anchor")
             kinds = {"week": anchor in WEEKDAYS, "year": anchor and "-" in anchor,
@@ -179,6 +181,7 @@ class TokenBucket:
         self.limit = rate.burst
         self.unit, self.num, self.den = rate.ticks()
         self.capacity = rate.burst * self.unit
+        self.most = rate.most * self.unit
         self.level = level_of(Fraction(rate.window, rate.quota))
 
     def T(self, us):
@@ -200,7 +203,20 @@ class TokenBucket:
         if parts is not None:
             return n, n + ceil_div(parts * self.unit, MANTISSAS[state[1] % 64]), False
         f = max(self.T(state[0]), n)
-        return n, min(f, n + self.capacity), f > n + self.capacity
+        return n, min(f, n + self.most), f > n + self.most
+
+    def left(self, state, now):
+        n, f, _ = self.view(state, now)
+        return max(n + self.most - f, 0) // self.unit
+
+    def take_back(self, state, now, cost, charged):
+        n, f, clamped = self.view(state, now)
+        if self.parts(state, now) is not None or clamped or now < charged:
+            return state
+        back = min(cost, self.rate.most + 1) * self.unit - (n - self.T(charged))
+        if back <= 0:
+            return state
+        return (self.U(f - back), self.level) if f - back > n else self.fresh
 
     def fits(self, state, now, cost):
         n, f, _ = self.view(state, now)
@@ -208,13 +224,13 @@ class TokenBucket:
 
     def charge(self, state, now, cost):
         n, f, _ = self.view(state, now)
-        if self.parts(state, now) is not None and f >= n + self.capacity:
+        if self.parts(state, now) is not None and f >= n + self.most:
             return self.clamp(state, now)
-        return self.U(min(f + cost * self.unit, n + self.capacity)), self.level
+        return self.U(min(f + cost * self.unit, n + self.most)), self.level
 
     def refund(self, state, now, cost):
         if self.parts(state, now) is not None:
-            full = state[0] - floor(min(cost, self.rate.burst + 1) * lasts(state[1]))
+            full = state[0] - floor(min(cost, self.rate.most + 1) * lasts(state[1]))
             return (full, state[1]) if full > now else self.fresh
         n, f, _ = self.view(state, now)
         f -= cost * self.unit
@@ -259,12 +275,21 @@ class FixedWindow:
             e = s // self.rate.window_s * self.rate.window_s + self.rate.window_s
         return e, state[1] if state[0] > s else 0, state[0] > e
 
+    def left(self, state, now):
+        return max(self.rate.most - self.view(state, now)[1], 0)
+
+    def take_back(self, state, now, cost, charged):
+        e, _, _ = self.view(state, now)
+        begun = self.rate.calendar.window(now // US)[0] if self.rate.calendar else e - self.rate.window_s
+        same = begun * US <= charged <= now and state[0] == e
+        return self.refund(state, now, cost) if same else state
+
     def fits(self, state, now, cost):
         return self.view(state, now)[1] + cost <= self.rate.quota
 
     def charge(self, state, now, cost):
         e, c, _ = self.view(state, now)
-        return e, min(c + cost, max(c, self.rate.quota))
+        return e, min(c + cost, max(c, self.rate.most))
 
     def refund(self, state, now, cost):
         e, c, _ = self.view(state, now)
@@ -306,9 +331,18 @@ class SlidingWindow:
         _, c, _, w, _ = self.view(state, now)
         return c + cost + w <= self.rate.quota
 
+    def left(self, state, now):
+        _, c, _, w, _ = self.view(state, now)
+        return max(self.rate.most - c - w, 0)
+
+    def take_back(self, state, now, cost, charged):
+        e, _, _, _, _ = self.view(state, now)
+        same = (e - self.rate.window_s) * US <= charged <= now and state[0] == e
+        return self.refund(state, now, cost) if same else state
+
     def charge(self, state, now, cost):
         e, c, p, w, _ = self.view(state, now)
-        return e, min(c + cost, max(c, self.rate.quota - w)), p
+        return e, min(c + cost, max(c, self.rate.most - w)), p
 
     def refund(self, state, now, cost):
         e, c, p, _, _ = self.view(state, now)
@@ -339,12 +373,79 @@ class SlidingWindow:
         return max(rate.quota - c - w, 0), retry, reset
 
 
+class Log:
+    """A rate of a log. A state, the same for all rates, is the time of each unit; for how long units are
+    remembered; and the second until which that is so whoever writes, or 0."""
+    fresh = ((), 0, 0)
+
+    def __init__(self, rate):
+        self.rate = rate
+        self.limit = rate.quota
+
+    def view(self, state, now):
+        return sorted(min(one, now) for one in state[0] if one > now - self.rate.window)
+
+    def left(self, state, now):
+        return max(self.rate.most - len(self.view(state, now)), 0)
+
+    def fits(self, state, now, cost):
+        return len(self.view(state, now)) + cost <= self.rate.quota
+
+    def told(self, state, now, cost):
+        live = self.view(state, now)
+        retry, k = 0, len(live) + cost - self.rate.quota
+        if cost > self.rate.quota:
+            retry = NEVER
+        elif k > 0:
+            retry = live[k - 1] + self.rate.window - now
+        return (max(self.rate.quota - len(live), 0), retry,
+                live[-1] + self.rate.window - now if live else 0)
+
+
+LOGS = ("sliding-log", "concurrency")
+MAX_LOG = 1000
+
+
+def own_units(rates, state, now, charged):
+    """How many units of that stamp a log's longest window sees."""
+    own = max(one.rate.window for one in rates)
+    return sum(one == charged for one in state[0]) if charged > max(now - own, 0) else 0
+
+
+def change_log(change, rates, state, now, cost, charged=0):
+    """A log that is seen through |rates|, as a change leaves it."""
+    stamps, held, until = state
+    if change == "clamp" and max(stamps, default=0) <= now:
+        return state
+    own = max(one.rate.window for one in rates)
+    if held > own:
+        until = until * US if until else min(max(stamps), now) + held
+        until = min(until, now + held)
+    if held <= own or until <= now:
+        held, until = own, 0
+    kept = sorted(min(one, now) for one in stamps if one > now - held)
+    if change == "charge":
+        kept += [now] * min(cost, *(one.left(state, now) for one in rates))
+    elif change == "refund":
+        first = len([one for one in kept if one <= now - own])
+        del kept[first:first + cost]
+    elif change in ("take back", "renew"):
+        for _ in range(cost):
+            kept.remove(min(charged, now))
+        kept += [now] * (cost if change == "renew" else 0)
+    if not kept:
+        return Log.fresh
+    return tuple(kept[-MAX_LOG:]), held, ceil_div(until, US)
+
+
 ALGORITHMS = {"token-bucket": TokenBucket, "fixed-window": FixedWindow,
-              "sliding-window": SlidingWindow}
+              "sliding-window": SlidingWindow, "sliding-log": Log, "concurrency": Log}
 
 
 class Result:
     """What one limit of a call is told, as rlc_result; retry_us None is never."""
+
+    charged = 0
 
     def __init__(self, allowed, rate_index, limit, remaining, window_us, retry_us, reset_us):
         self.allowed, self.rate_index, self.limit = allowed, rate_index, limit
@@ -372,6 +473,7 @@ class Limit:
     """A limit of a call while that is decided."""
 
     def __init__(self, oracle, name, text, key, cost):
+        self.text = text
         self.algorithm, self.rates = counted(text)
         self.slot = (name, key, self.algorithm, len(self.rates))
         self.states = oracle.states.get(self.slot) or [rate.fresh for rate in self.rates]
@@ -382,14 +484,33 @@ class Limit:
                      for rate, state in zip(self.rates, self.states)]
         self.fits = all(self.each)
 
+    def room(self, now):
+        """What can be granted."""
+        return min(rate.told(state, now, 0)[0] for rate, state in zip(self.rates, self.states))
+
+    def takes(self, op, now, charged):
+        """How many units will be charged."""
+        if op == "charge":
+            which = min if self.algorithm in LOGS else max
+            return min(self.cost, which(rate.left(state, now)
+                                        for rate, state in zip(self.rates, self.states)))
+        return self.cost if op == "check" and charged else 0
+
     def step(self, op, now, charged):
         """Charges, or does what |op| says; |charged|: every limit of a check fits."""
+        self.charged = self.takes(op, now, charged)
         if self.cost == 0 or op == "peek":
             return
         if op == "charge" or op == "check" and charged:
             change = "charge"
         else:
             change = op if op == "refund" else "clamp"
+        if change == "clamp" and self.fits and self.algorithm == "token-bucket":
+            return  # it has room, and no other's state is lifted for what others refuse
+        if self.algorithm in LOGS:
+            self.states = [change_log(change, self.rates, self.states[0], now,
+                                      self.cost)] * len(self.rates)
+            return
         self.states = [rate.clamp(state, now) if change == "clamp" else
                        getattr(rate, change)(state, now, self.cost)
                        for rate, state in zip(self.rates, self.states)]
@@ -401,7 +522,42 @@ class Limit:
             remaining, retry, reset = rate.told(state, now, self.cost)
             told.append(Result(allowed, i, rate.limit, remaining, rate.rate.length(now),
                                0 if allowed or self.each[i] else retry, reset))
-        return least(told) if allowed else longest(told)
+        binding = least(told) if allowed else longest(told)
+        binding.charged = self.charged
+        return binding
+
+    def take_back(self, now, cost, charged):
+        if self.algorithm in LOGS:
+            state = self.states[0]
+            back = min(cost, own_units(self.rates, state, now, charged))
+            if back > 0:
+                self.states = [change_log("take back", self.rates, state, now, back,
+                                          charged)] * len(self.rates)
+            return
+        states = [rate.take_back(state, now, cost, charged)
+                  for rate, state in zip(self.rates, self.states)]
+        if states != self.states and not any(rate.told(state, now, 0)[2]
+                                             for rate, state in zip(self.rates, states)):
+            states = [rate.fresh for rate in self.rates]
+        self.states = states
+
+    def renew(self, now, cost, charged):
+        """Returns whether the slots were there still."""
+        state = self.states[0]
+        if own_units(self.rates, state, now, charged) < cost:
+            return False
+        self.states = [change_log("renew", self.rates, state, now, cost, charged)]
+        return True
+
+
+class Lease:
+    """What a check has taken: of each limit that, and when. None of it is left once it is settled."""
+
+    def __init__(self, limits, now):
+        self.limits = limits  # those that the check had, a limit that stood twice once
+        self.charged = {limit.slot: now for limit in limits}
+        self.taken = {limit.slot: limit.cost for limit in limits}
+        self.settled = False
 
 
 class Oracle:
@@ -409,6 +565,55 @@ class Oracle:
 
     def __init__(self):
         self.states = {}
+        self.leases = []
+
+    def look(self, limit):
+        """A limit of a lease, as it is by now."""
+        return Limit(self, limit.slot[0], limit.text, limit.slot[1], 0)
+
+    def keep(self, limit):
+        self.states[limit.slot] = limit.states
+
+    def settle(self, number, used, now):
+        """|used| are as many as the limits that the check was given, or None: nothing."""
+        lease = self.leases[number]
+        lease.settled = True
+        total = {}
+        for slot, amount in zip(lease.place, used or [0] * len(lease.place)):
+            total[slot] = total.get(slot, 0) + amount
+        for one in lease.limits:
+            limit = self.look(one)
+            amount = 0 if limit.algorithm == "concurrency" else total[limit.slot]
+            taken = lease.taken[limit.slot]
+            if amount < taken:
+                limit.take_back(now, taken - amount, lease.charged[limit.slot])
+            elif amount > taken:
+                limit.cost = amount - taken
+                limit.step("charge", now, False)
+            self.keep(limit)
+
+    def renew(self, number, now):
+        """Returns whether all slots were there still; else none is held any more."""
+        lease = self.leases[number]
+        slots = [one for one in lease.limits
+                 if one.algorithm == "concurrency" and lease.taken[one.slot] > 0]
+        there = True
+        for one in slots:
+            limit = self.look(one)
+            if limit.renew(now, lease.taken[one.slot], lease.charged[one.slot]):
+                lease.charged[one.slot] = now
+            else:
+                lease.charged[one.slot] = None
+                there = False
+            self.keep(limit)
+        for one in slots if not there else []:
+            limit = self.look(one)
+            if lease.charged[one.slot] is not None:
+                limit.take_back(now, lease.taken[one.slot], now)
+            lease.taken[one.slot] = 0
+            self.keep(limit)
+        had = any(one.algorithm == "concurrency" for one in lease.limits)
+        return there and (slots != [] or not had)
 
     def decide(self, op, limits, now):
         """|limits| are of (name, policy, key, cost). Returns (allowed, index, results): of the limit
@@ -425,6 +630,13 @@ class Oracle:
             for slot in merged:
                 self.states.pop(slot, None)
             return None
+        if op == "grant":
+            grant = min(min(limit.cost, limit.room(now)) for limit in merged.values())
+            for limit in merged.values():
+                limit.cost = max(grant, 1)
+            op = "check"
+        takes = op == "acquire"
+        op = "check" if takes else op
         for limit in merged.values():
             limit.look(now)
         charged = all(limit.fits for limit in merged.values())
@@ -432,6 +644,10 @@ class Oracle:
             limit.step(op, now, charged)
             self.states[slot] = limit.states
         told = {slot: limit.tell(op, now) for slot, limit in merged.items()}
+        if takes:
+            self.leases.append(Lease(list(merged.values()), now) if charged else None)
+            if charged:
+                self.leases[-1].place = place
         results = [told[slot] for slot in place]
         refused = [one for one in results if not one.allowed]
         binding = longest(refused) if refused else least(results)

@@ -47,7 +47,10 @@ typedef enum rlc_error {
   RLC_ERR_NOMEM = -504,        /* memory ran out; nothing was changed */
   RLC_ERR_SYSTEM = -505,       /* the operating system refused; errno says why */
   RLC_ERR_FOREIGN = -506,      /* a store file that is not ours, damaged, or of another version */
-  RLC_ERR_UNSUPPORTED = -507   /* known, and not available in this version or build */
+  RLC_ERR_UNSUPPORTED = -507,  /* known, and not available in this version or build */
+  RLC_ERR_STORE = -508,        /* the store did not answer, and no fail policy can stand in for it */
+  RLC_ERR_FULL = -509,         /* the index of bans, overrides and tiers has no room for one more */
+  RLC_ERR_LOST = -510          /* a lease that has ended, or is not known any more */
 } rlc_error;
 
 /* Returns a constant English sentence for |error|, without a full stop. Never NULL. */
@@ -97,13 +100,18 @@ typedef struct rlc_policy rlc_policy;
 typedef enum rlc_algorithm {
   RLC_TOKEN_BUCKET = 1,   /* GCRA: burst at once, quota per window sustained */
   RLC_FIXED_WINDOW = 2,   /* quota per window; windows start at the epoch, or are the calendar's */
-  RLC_SLIDING_WINDOW = 3  /* two counters, the older one weighted by what the window still covers */
+  RLC_SLIDING_WINDOW = 3, /* two counters, the older one weighted by what the window still covers */
+  RLC_SLIDING_LOG = 4,    /* a time stamp for each unit: exact, for quotas up to RLC_MAX_LOG */
+  RLC_CONCURRENCY = 5     /* so many at once: the quota; each for the window at most, unless renewed */
 } rlc_algorithm;
 
 /* The most rates in one policy ("10/s,1000/h" has two). */
 #define RLC_MAX_RATES 6
 /* The largest quota, burst and cost. */
 #define RLC_MAX_QUOTA 1000000000u
+/* The largest quota, with its debt, of a sliding log and of concurrency, whose states have eight bytes
+ * a unit. */
+#define RLC_MAX_LOG 1000u
 /* The longest name of a policy or limit, in bytes without the NUL. */
 #define RLC_MAX_NAME 32
 
@@ -111,8 +119,14 @@ typedef enum rlc_algorithm {
  * Parses |text|, `rate *("," rate) *(SP option)` as in "10/s,1000/h burst=20", into |*out|. A rate is
  * a quota, a slash and a window: s, min, h, day or week, or so many of them ("15min"). Options are
  *
- *     algorithm=token-bucket|fixed-window|sliding-window
+ *     algorithm=token-bucket|fixed-window|sliding-window|sliding-log|concurrency
  *     burst=n          of a token bucket: the first rate's capacity
+ *     debt=n           how far rlc_limiter_charge may go beyond the capacity; nothing passes until
+ *                      that is paid back. With the capacity at most RLC_MAX_QUOTA; not of concurrency
+ *     ban=n/window:time[:longest]
+ *                      a key that was denied n times within the window ("5/10min:1h") is banned for
+ *                      the time; for twice as long if that happens again before as much time has passed
+ *                      without, and so on up to the longest (default: the time, times 16)
  *
  * and with algorithm=fixed-window, whose windows may also be of a month, of 2, 3, 4 or 6, or of a year,
  *
@@ -155,13 +169,22 @@ RLC_API unsigned rlc_policy_get_rates(const rlc_policy *policy);
  * Returns 0, or RLC_ERR_INVALID for an index past the last rate. */
 RLC_API int rlc_policy_get_rate(const rlc_policy *policy, unsigned index, uint64_t *quota,
                                 uint64_t *window_us, uint64_t *capacity);
+/* Returns how far charges may go beyond the capacity of each rate: what `debt=` says, or 0. */
+RLC_API uint64_t rlc_policy_get_debt(const rlc_policy *policy);
 /* Stores the most that rate |index| lets pass from one moment to another at most |span_us| later, both
  * included, whatever the requests: "most in any span" of spec.md in libcore/algorithm, which a test
  * reaches. 0 is the most at once. Of several rates no more passes than the least of theirs. What the
- * fail policy lets pass is not in it, nor are charges beyond the capacity, refunds and resets.
+ * fail policy lets pass is not in it, nor are charges beyond the capacity, refunds and resets. Of
+ * concurrency what is under way at once is bounded, and not what passes in a time: the quota for a span
+ * of 0, and UINT64_MAX for every other.
  * UINT64_MAX stands for all above. Returns 0, or RLC_ERR_INVALID for an index past the last rate. */
 RLC_API int rlc_policy_get_bound(const rlc_policy *policy, unsigned index, uint64_t span_us,
                                  uint64_t *most);
+/* Stores what the policy's `ban=` says where the pointers are not NULL: at how many denials within which
+ * window a key is banned, for how long at first and at most (microseconds). Returns 1, or 0 for a policy
+ * without one. */
+RLC_API int rlc_policy_get_ban(const rlc_policy *policy, uint64_t *denials, uint64_t *window_us,
+                               uint64_t *first_us, uint64_t *longest_us);
 
 /* --- options ------------------------------------------------------------------------------- */
 
@@ -195,6 +218,9 @@ RLC_API int rlc_options_set_secret(rlc_options *options, const void *secret, siz
  * counters outlive the limiter. The descriptor is duplicated, not owned. A descriptor that is no
  * such table, or has another size than the URL asks for, is passed over and a new table made. */
 RLC_API void rlc_options_set_shm_fd(rlc_options *options, int fd);
+/* Bans that a policy's `ban=` makes carry the key's own bytes as display name, RLC_MAX_DISPLAY of them at
+ * most: they then stand in the store's index, for who may read that. Default: they do not. */
+RLC_API void rlc_options_set_display(rlc_options *options, int on);
 /* For tests and simulations: every decision asks |clock| for the time, in place of the store's
  * own clock. NULL takes it away. */
 RLC_API void rlc_options_set_test_clock(rlc_options *options, rlc_clock_fn *clock, void *user);
@@ -217,21 +243,25 @@ typedef struct rlc_limit {
                                 of its own in each group, and one without, so let it depend on
                                 nothing but the key. In Redis it is hashed as keys are: 16 bytes. */
   size_t group_len;          /* at most RLC_MAX_KEY; 0: no group */
+  const char *tier;          /* the key's tier, where the caller knows it ("pro"), or NULL: the store's
+                                index says what a limit of this name allows a tier. A tier that the
+                                index gives the key itself goes before it. */
 } rlc_limit;
 
 #define RLC_MAX_KEY 65536
 /* The most limits in one call. */
 #define RLC_MAX_LIMITS 16
-#define RLC_LIMIT_INIT {sizeof(rlc_limit), 0, 0, 0, 1, 0, RLC_FAIL_DEFAULT, 0, 0}
+#define RLC_LIMIT_INIT {sizeof(rlc_limit), 0, 0, 0, 1, 0, RLC_FAIL_DEFAULT, 0, 0, 0}
 
 typedef enum rlc_source {
   RLC_SOURCE_STORE = 1,        /* the store counted it */
   RLC_SOURCE_FALLBACK = 2,     /* fail policy local: this machine's share */
   RLC_SOURCE_FAIL_OPEN = 3,    /* fail policy open */
-  RLC_SOURCE_FAIL_CLOSED = 4   /* fail policy closed */
+  RLC_SOURCE_FAIL_CLOSED = 4,  /* fail policy closed */
+  RLC_SOURCE_BAN = 5           /* the key is banned: the store was not asked */
 } rlc_source;
 
-/* Returns "store", "fallback", "fail-open" or "fail-closed", or "none" for another value. */
+/* Returns "store", "fallback", "fail-open", "fail-closed" or "ban", or "none" for another value. */
 RLC_API const char *rlc_source_name(rlc_source source);
 
 /* What one limit says. Where a stack of rates is meant, the rate that binds: when denied the one
@@ -247,6 +277,10 @@ typedef struct rlc_result {
   int64_t retry_us;          /* 0 if allowed; else the wait after which the same request would pass
                                 if nobody else came; RLC_NEVER if no wait helps */
   int64_t reset_us;          /* the wait until the full capacity is there again */
+  uint64_t charged;          /* the units that this call took: the cost, or less where charge had no more
+                                room or grant granted less (whole ones; of a stack, by the rate that took
+                                most; of a limit that stands twice, for both); 0 where it denied or only
+                                asked. By fail policy open, what passed */
 } rlc_result;
 
 /* What all limits of a call say together. */
@@ -259,7 +293,7 @@ typedef struct rlc_decision {
   rlc_result result;         /* that limit's result */
 } rlc_decision;
 
-#define RLC_RESULT_INIT {sizeof(rlc_result), 0, (rlc_source)0, 0, 0, 0, 0, 0, 0}
+#define RLC_RESULT_INIT {sizeof(rlc_result), 0, (rlc_source)0, 0, 0, 0, 0, 0, 0, 0}
 #define RLC_DECISION_INIT {sizeof(rlc_decision), 0, (rlc_source)0, 0, RLC_RESULT_INIT}
 
 /* --- limiters ------------------------------------------------------------------------------ */
@@ -327,9 +361,10 @@ RLC_API int rlc_limiter_check(rlc_limiter *limiter, const rlc_limit *limits, siz
 /* Answers what check would, and charges nothing; `remaining` is what is there now. */
 RLC_API int rlc_limiter_peek(rlc_limiter *limiter, const rlc_limit *limits, size_t n,
                              rlc_result *results, rlc_decision *decision);
-/* Charges every limit its cost whether or not there is room, down to an empty capacity. For what
- * is known only afterwards, such as bytes sent. Always allowed when the store answers; when it
- * does not, the charge is lost to the store and kept in the local fallback. */
+/* Charges every limit its cost whether or not there is room, down to an empty capacity, or as far into
+ * debt as its policy says (`debt=`). For what is known only afterwards, such as bytes sent; each limit is
+ * charged for itself, and the results' |charged| says how much. Always allowed when the store answers; when
+ * it does not, the charge is lost to the store and kept in the local fallback. */
 RLC_API int rlc_limiter_charge(rlc_limiter *limiter, const rlc_limit *limits, size_t n,
                                rlc_result *results, rlc_decision *decision);
 /* Gives back the cost, at most up to the full capacity and only into the current window. */
@@ -337,6 +372,136 @@ RLC_API int rlc_limiter_refund(rlc_limiter *limiter, const rlc_limit *limits, si
                                rlc_result *results, rlc_decision *decision);
 /* Forgets the state: the full capacity is there again. Costs are ignored. */
 RLC_API int rlc_limiter_reset(rlc_limiter *limiter, const rlc_limit *limits, size_t n);
+
+/* Charges every limit as much of its cost as all of them have room for, the same number of units each:
+ * the least of the costs, and of what remains. Denied, and nothing charged, where that is none. The
+ * results' |charged| says how many. Costs are at least 1, and no limit stands twice. A denial tells of
+ * the wait for one unit. */
+RLC_API int rlc_limiter_grant(rlc_limiter *limiter, const rlc_limit *limits, size_t n,
+                              rlc_result *results, rlc_decision *decision);
+
+/* --- leases: what is taken now and settled later --------------------------------------------- */
+
+/*
+ * A check that can be taken back: a slot of a concurrency limit, held while something is done; or a
+ * reservation of a cost that is known only afterwards. Where it is never settled, since the program
+ * died, it ends by itself, by the store's clock: a slot at the end of the policy's window (the lease),
+ * and is free again then and not before; a reservation into the charge that it is. Nothing leaks.
+ *
+ * A lease is used by one thread at a time, whatever the helper thread does with it. It belongs to the process
+ * that made it: a child forked later has a copy, which it can neither renew nor keep (RLC_ERR_INVALID), and
+ * which gives nothing back when it is deleted. The child may commit or release it, in place of its parent:
+ * what both give back would be given back twice.
+ */
+typedef struct rlc_lease rlc_lease;
+
+/* As rlc_limiter_check; where that allowed, |*out| is a lease of what was taken, else NULL. Keys, names
+ * and groups are copied; policies live as long as the lease. RLC_ERR_NOMEM beside: nothing was taken. A
+ * lease of RLC_DEGRADED holds what the fail policy gave: of `local` this machine's share, else nothing. */
+RLC_API int rlc_limiter_acquire(rlc_limiter *limiter, const rlc_limit *limits, size_t n,
+                                rlc_lease **out, rlc_result *results, rlc_decision *decision);
+/* Has the limiter's helper thread renew the slots of concurrency, each third of the window, until the
+ * lease is settled or deleted: for what may take longer than the window. A program that dies renews no
+ * more. While the store is away it tries again until the window is over; a lease that is lost is logged,
+ * counted (leases_lost), and holds no slot from then on. Returns 0, RLC_ERR_INVALID or RLC_ERR_SYSTEM (no
+ * thread). */
+RLC_API int rlc_lease_keep(rlc_lease *lease);
+/* Begins the window of the concurrency slots anew, now. Returns 0; RLC_ERR_LOST where a slot had ended:
+ * it may be another's by now, and the lease holds none; RLC_ERR_STORE, after which it may be renewed again;
+ * or RLC_ERR_INVALID. */
+RLC_API int rlc_lease_renew(rlc_lease *lease);
+/* Settles: slots of concurrency are free again. |costs|, of as many entries as there were limits, are
+ * what was used in the end: of the other limits the difference is given back, or charged as
+ * rlc_limiter_charge does. NULL: what was reserved was used. Giving back is exact about time: what would
+ * have been refilled, or forgotten with its window, by now is not given twice ("Taking back" in spec.md,
+ * libcore/algorithm). Returns 0; RLC_ERR_INVALID for a cost above RLC_MAX_QUOTA, and where it is settled
+ * already; or RLC_ERR_STORE where the store did not answer in time: nothing is sent twice, and settled it is.
+ * A renewal that is under way in the helper thread is waited for. */
+RLC_API int rlc_lease_commit(rlc_lease *lease, const uint64_t *costs);
+/* Settles: nothing was used. All of it is given back. Returns as rlc_lease_commit. */
+RLC_API int rlc_lease_release(rlc_lease *lease);
+/* Releases what is not settled, and frees the lease. Before its limiter is deleted. */
+RLC_API void rlc_lease_del(rlc_lease *lease);
+
+/* --- the index: bans, overrides, tiers -------------------------------------------------------- */
+
+/*
+ * Beside states a store has one index, bounded and the same for all programs that share the store, of
+ * what people have set while programs run. Each process keeps a copy, which is at most 2 s old while the
+ * store answers, and reads it with each decision at no cost that a request would notice.
+ *
+ *   ban        a key is refused by a limit until a time: people set it, or a policy's `ban=` does
+ *   override   a key has another policy under a limit's name
+ *   tier       what a limit's name means for all keys of a tier: a policy
+ *   member     a key is of a tier
+ *
+ * For a limit the key's override goes first, then its tier (the index's, else the limit's own), then the
+ * limit's policy. All but a tier are of a partition key, whatever its group; the index knows keys by
+ * hashes. Another algorithm is a reset, as always; of the others state is kept.
+ */
+typedef enum rlc_entry_kind {
+  RLC_ENTRY_BAN = 1,
+  RLC_ENTRY_OVERRIDE = 2,
+  RLC_ENTRY_TIER = 3,
+  RLC_ENTRY_MEMBER = 4
+} rlc_entry_kind;
+
+/* The most entries of an index. */
+#define RLC_MAX_ENTRIES 10000u
+/* The most bytes of a display name, in UTF-8. */
+#define RLC_MAX_DISPLAY 63
+/* The longest policy text in an index, its NUL included. */
+#define RLC_ENTRY_POLICY 192
+
+typedef struct rlc_entry {
+  size_t size;                   /* sizeof(rlc_entry), set by the library */
+  rlc_entry_kind kind;
+  char key[17];                  /* the key's hash, 16 characters; "" for a tier */
+  char name[RLC_MAX_NAME + 1];   /* the limit's name; "" for a member */
+  char tier[RLC_MAX_NAME + 1];   /* of tier and member */
+  char policy[RLC_ENTRY_POLICY]; /* of override and tier */
+  char display[RLC_MAX_DISPLAY + 1]; /* what to call the key, or "": as it was given, unchecked bytes
+                                        of strangers. Escape it before you show it. */
+  int64_t left_us;               /* how long the ban goes on; of the others RLC_NEVER: no end */
+  unsigned level;                /* of a ban: how many in a row, from 1; 0: set by people */
+} rlc_entry;
+
+/* The verbs of the index ask the store itself: they return 0; RLC_ERR_INVALID; RLC_ERR_STORE where it
+ * did not answer within the limiter's deadline; RLC_ERR_FULL; RLC_ERR_NOMEM. What they set holds in this
+ * process at once, everywhere else within 2 s. |name| is a limit's name, |display| NULL or at most
+ * RLC_MAX_DISPLAY bytes, cut where it is longer. */
+
+/* Bans |key| from the limits of |name| for |for_us| microseconds (1 s to 10 years). */
+RLC_API int rlc_limiter_ban(rlc_limiter *limiter, const char *name, const void *key, size_t key_len,
+                            int64_t for_us, const char *display);
+/* Ends the ban, and forgets the denials and bans before it. RLC_ERR_LOST where there is none. */
+RLC_API int rlc_limiter_unban(rlc_limiter *limiter, const char *name, const void *key,
+                              size_t key_len);
+/* Gives |key| the policy |text| under |name|; NULL takes that away (RLC_ERR_LOST: there was none).
+ * RLC_ERR_POLICY for a text that is none, with a sentence in |why| (may be NULL). */
+RLC_API int rlc_limiter_override(rlc_limiter *limiter, const char *name, const void *key,
+                                 size_t key_len, const char *text, const char *display, char *why,
+                                 size_t why_size);
+/* Gives the tier |tier| (a name as limits have) the policy |text| under |name|; NULL as above. */
+RLC_API int rlc_limiter_set_tier(rlc_limiter *limiter, const char *tier, const char *name,
+                                 const char *text, char *why, size_t why_size);
+/* Makes |key| a member of |tier|; NULL takes it out of the one it is in (RLC_ERR_LOST: of none). */
+RLC_API int rlc_limiter_set_member(rlc_limiter *limiter, const void *key, size_t key_len,
+                                   const char *tier, const char *display);
+
+/* Given an entry, which is the library's and lives for the call. Returns 0 to go on. */
+typedef int rlc_entry_fn(const rlc_entry *entry, void *user);
+/* Asks the store for its index, all of it, tiers first, and gives |fn| each entry that has not ended.
+ * Returns also what |fn| returned, if not 0. */
+RLC_API int rlc_limiter_list(rlc_limiter *limiter, rlc_entry_fn *fn, void *user);
+/* Writes the hash of |key| as the index and Redis' key names have it. Returns 0, RLC_ERR_INVALID or
+ * RLC_ERR_NOMEM. */
+RLC_API int rlc_limiter_hash(rlc_limiter *limiter, const void *key, size_t key_len, char hash[17]);
+/* Brings this process's copy of the index up to date, and hands on the denials counted for `ban=`, which
+ * the helper thread does each second. Returns 0, RLC_ERR_STORE or RLC_ERR_NOMEM. */
+RLC_API int rlc_limiter_refresh(rlc_limiter *limiter);
+
+/* --- what else a limiter tells ---------------------------------------------------------------- */
 
 /* Returns the descriptor of the table of a `shm:` limiter for rlc_options_set_shm_fd, or -1 for
  * every other store. It is the limiter's own: duplicate it to keep it. */
@@ -384,11 +549,14 @@ typedef struct rlc_stats {
   uint64_t slots;             /* of the shm or memory table; 0 for redis */
   uint64_t slots_used;        /* occupied, live or expired */
   uint64_t evicted_live;      /* live keys that gave way because their set was full */
+  uint64_t banned;            /* of those denied, by a ban */
+  uint64_t leases_lost;       /* leases that could not be renewed in time */
+  uint64_t index_entries;     /* of the index, as this process knows it */
 } rlc_stats;
 
 #define RLC_STATS_INIT                                                                              \
   {sizeof(rlc_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, RLC_BREAKER_NONE, RLC_REASON_NONE, 0, 0, 0, 0, \
-   0, 0, 0}
+   0, 0, 0, 0, 0, 0}
 
 /* Fills |stats|, whose size is set. Returns 0 or RLC_ERR_INVALID. */
 RLC_API int rlc_limiter_get_stats(rlc_limiter *limiter, rlc_stats *stats);
@@ -408,7 +576,8 @@ typedef enum rlc_op {
   RLC_OP_PEEK = 2,
   RLC_OP_CHARGE = 3,
   RLC_OP_REFUND = 4,
-  RLC_OP_RESET = 5
+  RLC_OP_RESET = 5,
+  RLC_OP_GRANT = 6
 } rlc_op;
 
 /* Returns 0, RLC_ERR_INVALID, RLC_ERR_NOMEM or RLC_ERR_SYSTEM (no descriptors). */
@@ -467,7 +636,8 @@ RLC_API int rlc_redis_format_acl(char *buf, size_t size, const char *url, rlc_ac
 
 /* `"name";q=100;w=60` : an item of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-08 to
  * -11) for rate |rate_index|. The window of a calendar is told by the most days that one of its kind
- * has, `w=2678400` for a month. A capacity above or below the quota adds `;rlr-burst=n`. */
+ * has, `w=2678400` for a month. A capacity above or below the quota adds `;rlr-burst=n`. Of concurrency
+ * it is `"name";q=20;qu="concurrent-requests"`, without a window. */
 RLC_API size_t rlc_http_format_policy(char *buf, size_t size, const char *name,
                                       const rlc_policy *policy, unsigned rate_index);
 /* `"name";r=50;t=30` : an item of RateLimit (same drafts). t is, in seconds rounded up, the wait
