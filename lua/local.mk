@@ -4,6 +4,7 @@
 lua_scripts = \
 	%D%/calendar-window.lua \
 	%D%/fixed-window.lua \
+	%D%/index.lua \
 	%D%/log.lua \
 	%D%/several.lua \
 	%D%/sliding-window.lua \

@@ -19,9 +19,11 @@ static const char *append(apr_pool_t *pool, const char *list, const char *more) 
   return list == NULL ? more : apr_pstrcat(pool, list, ", ", more, NULL);
 }
 
-/* While a fail policy passes or refuses everything, what is left of a quota is not known. */
+/* While a fail policy passes or refuses everything, what is left of a quota is not known. Of a ban it is
+ * told when it ends: nothing is left until then. */
 static int is_counted(const rlc_result *result) {
-  return result->source == RLC_SOURCE_STORE || result->source == RLC_SOURCE_FALLBACK;
+  return result->source == RLC_SOURCE_STORE || result->source == RLC_SOURCE_FALLBACK ||
+         result->source == RLC_SOURCE_BAN;
 }
 
 static void add_fields(request_rec *r, ratelimit_state *state, const ratelimit_batch *batch) {

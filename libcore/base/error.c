@@ -28,6 +28,12 @@ const char *rlc_strerror(int error) {
     return "The store file is not ours, damaged, or of another version";
   case RLC_ERR_UNSUPPORTED:
     return "This is not available in this version or build";
+  case RLC_ERR_STORE:
+    return "The store did not answer";
+  case RLC_ERR_FULL:
+    return "The store's index of bans, overrides and tiers is full";
+  case RLC_ERR_LOST:
+    return "There is none, or it has ended";
   case RLC__ERR_TIMEOUT:
     return "The store did not answer before the deadline";
   case RLC__ERR_UNAVAILABLE:
@@ -71,6 +77,8 @@ const char *rlc_source_name(rlc_source source) {
     return "fail-open";
   case RLC_SOURCE_FAIL_CLOSED:
     return "fail-closed";
+  case RLC_SOURCE_BAN:
+    return "ban";
   }
   return "none";
 }

@@ -14,6 +14,8 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/memory.h \
 	%D%/options.c \
 	%D%/options.h \
+	%D%/own.c \
+	%D%/own.h \
 	%D%/siphash.c \
 	%D%/siphash.h \
 	%D%/suggest.c \

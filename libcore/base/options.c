@@ -49,6 +49,10 @@ void rlc_options_set_log(rlc_options *options, rlc_log_fn *log, void *user) {
   options->log.user = user;
 }
 
+void rlc_options_set_display(rlc_options *options, int on) {
+  options->display = on != 0;
+}
+
 int rlc_options_set_timeout_us(rlc_options *options, int64_t timeout_us) {
   if (timeout_us < MIN_TIMEOUT_US || timeout_us > MAX_TIMEOUT_US) {
     return RLC_ERR_INVALID;

@@ -23,6 +23,7 @@ struct rlc_options {
   void *secret;
   size_t secret_size;
   int shm_fd;
+  int display;
   rlc_clock_fn *clock;
   void *clock_user;
 };

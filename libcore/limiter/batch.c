@@ -18,8 +18,8 @@ static int same_state(const rlc__item *a, const rlc__item *b) {
          (a->group_len == 0 || memcmp(a->group, b->group, a->group_len) == 0);
 }
 
-/* Turns a caller's limit of |size| bytes into an item. Returns 0 or RLC_ERR_INVALID. */
-static int read_limit(const rlc_limit *limit, size_t size, rlc__item *item) {
+/* Turns a caller's limit of |size| bytes into an item, and its |*tier|. Returns 0 or RLC_ERR_INVALID. */
+static int read_limit(const rlc_limit *limit, size_t size, rlc__item *item, const char **tier) {
   if (limit->policy == NULL || limit->key_len > RLC_MAX_KEY ||
       (limit->key == NULL && limit->key_len > 0) || limit->cost > RLC_MAX_QUOTA ||
       (unsigned)limit->fail > RLC_FAIL_CLOSED) {
@@ -36,6 +36,12 @@ static int read_limit(const rlc_limit *limit, size_t size, rlc__item *item) {
     }
     item->group = limit->group;
     item->group_len = limit->group_len;
+  }
+  if (size >= offsetof(rlc_limit, tier) + sizeof limit->tier && limit->tier != NULL) {
+    if (!rlc_name_ok(limit->tier)) {
+      return RLC_ERR_INVALID;
+    }
+    *tier = limit->tier;
   }
   item->cost = limit->cost;
   item->fail = limit->fail;
@@ -70,10 +76,12 @@ static int read_limits(rlc__batch *b, const rlc_limit *limits, size_t n) {
     rlc__item *item = &b->items[b->call.n];
     size_t at = 0;
 
+    b->tier[b->call.n] = NULL;
+    b->ruled[b->call.n] = 0;
     /* The caller's own size is the stride: its struct may be of another version than ours. */
     if (limits->size < FIRST_LIMIT_SIZE ||
         read_limit((const rlc_limit *)((const char *)limits + i * limits->size), limits->size,
-                   item) != 0) {
+                   item, &b->tier[b->call.n]) != 0) {
       return RLC_ERR_INVALID;
     }
     while (at < b->call.n && !same_state(&b->items[at], item)) {
@@ -93,6 +101,61 @@ static int read_limits(rlc__batch *b, const rlc_limit *limits, size_t n) {
     }
   }
   return 0;
+}
+
+/* One state cannot obey two policies: where the index has two for it, it obeys the first's. */
+void rlc__batch_merge(rlc__batch *b) {
+  for (size_t i = 1; i < b->call.n;) {
+    size_t at = 0;
+
+    while (at < i && !same_state(&b->items[at], &b->items[i])) {
+      ++at;
+    }
+    if (at == i) {
+      ++i;
+      continue;
+    }
+    b->items[at].cost += b->items[i].cost;
+    b->items[at].fail = stricter(b->items[at].fail, b->items[i].fail);
+    for (size_t j = 0; j < b->n; ++j) {
+      unsigned char of = b->item_of[j];
+
+      b->item_of[j] = of == i ? (unsigned char)at : (unsigned char)(of - (of > i));
+    }
+    --b->call.n;
+    --b->total;
+    for (size_t j = i; j < b->call.n; ++j) {
+      b->items[j] = b->items[j + 1];
+      b->tier[j] = b->tier[j + 1];
+      b->ruled[j] = b->ruled[j + 1];
+    }
+  }
+}
+
+static void exchange(rlc__batch *b, size_t i, size_t j) {
+  rlc__item item = b->items[i];
+  unsigned char ruled = b->ruled[i];
+
+  b->items[i] = b->items[j];
+  b->items[j] = item;
+  b->ruled[i] = b->ruled[j];
+  b->ruled[j] = ruled;
+  for (size_t k = 0; k < b->n; ++k) {
+    size_t of = b->item_of[k];
+
+    b->item_of[k] = (unsigned char)(of == i ? j : of == j ? i : of);
+  }
+}
+
+/* From here on nobody asks for the tiers. */
+void rlc__batch_set_banned_aside(rlc__batch *b) {
+  for (size_t i = 0; i < b->call.n;) {
+    if (b->items[i].result.source == RLC_SOURCE_BAN) {
+      exchange(b, i, --b->call.n);
+    } else {
+      ++i;
+    }
+  }
 }
 
 size_t rlc__items_size(const rlc__item *items, size_t n) {
@@ -146,7 +209,14 @@ int rlc__batch_read(rlc__batch *b, rlc__op op, const rlc_limit *limits, size_t n
     return RLC_ERR_INVALID;
   }
   b->call = (rlc__call){.op = op, .items = b->items};
-  return read_limits(b, limits, n);
+  b->op = op;
+  b->reading.inside = NULL;
+  b->kept = 0;
+  if (read_limits(b, limits, n) != 0) {
+    return RLC_ERR_INVALID;
+  }
+  b->total = b->call.n;
+  return 0;
 }
 
 /* --- giving results ------------------------------------------------------------------------ */
@@ -172,15 +242,26 @@ static void give_result(rlc_result *to, const rlc_result *from) {
   memcpy((char *)to + sizeof size, (const char *)from + sizeof size, size - sizeof size);
 }
 
+static int is_degraded(const rlc_result *r) {
+  return r->source != RLC_SOURCE_STORE && r->source != RLC_SOURCE_BAN;
+}
+
 static void count(rlc__counters *counters, int allowed, const rlc__batch *b) {
   static const rlc__count degraded[] = {[RLC_SOURCE_FALLBACK] = RLC__COUNT_FALLBACK,
                                         [RLC_SOURCE_FAIL_OPEN] = RLC__COUNT_FAIL_OPEN,
                                         [RLC_SOURCE_FAIL_CLOSED] = RLC__COUNT_FAIL_CLOSED};
   rlc_source worst = RLC_SOURCE_STORE;
+  int banned = 0;
 
   rlc__counters_add(counters, allowed ? RLC__COUNT_ALLOWED : RLC__COUNT_DENIED);
-  for (size_t i = 0; i < b->call.n; ++i) {
-    worst = b->items[i].result.source > worst ? b->items[i].result.source : worst;
+  for (size_t i = 0; i < b->total; ++i) {
+    const rlc_result *r = &b->items[i].result;
+
+    banned |= r->source == RLC_SOURCE_BAN;
+    worst = is_degraded(r) && r->source > worst ? r->source : worst;
+  }
+  if (banned) {
+    rlc__counters_add(counters, RLC__COUNT_BANNED);
   }
   if (worst != RLC_SOURCE_STORE) {
     rlc__counters_add(counters, degraded[worst]);
@@ -193,8 +274,8 @@ int rlc__batch_give(const rlc__batch *b, rlc__counters *counters, rlc_result *re
   unsigned index = 0;
   int rv = 0;
 
-  for (size_t i = 0; i < b->call.n; ++i) {
-    if (b->items[i].result.source != RLC_SOURCE_STORE) {
+  for (size_t i = 0; i < b->total; ++i) {
+    if (is_degraded(&b->items[i].result)) {
       rv = RLC_DEGRADED;
     }
   }
@@ -204,7 +285,7 @@ int rlc__batch_give(const rlc__batch *b, rlc__counters *counters, rlc_result *re
     }
   }
   bound = &b->items[b->item_of[index]].result;
-  if (b->call.op == RLC__OP_CHECK || b->call.op == RLC__OP_GRANT) {
+  if (b->op == RLC__OP_CHECK || b->op == RLC__OP_GRANT) {
     count(counters, bound->allowed, b);
   }
   for (size_t i = 0; results != NULL && i < b->n; ++i) {

@@ -10,6 +10,7 @@ typedef enum rlc__count {
   RLC__COUNT_FALLBACK,
   RLC__COUNT_FAIL_OPEN,
   RLC__COUNT_FAIL_CLOSED,
+  RLC__COUNT_BANNED,
   RLC__COUNT_LEASES_LOST,
   RLC__COUNTS
 } rlc__count;

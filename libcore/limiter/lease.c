@@ -102,12 +102,13 @@ int rlc_limiter_acquire(rlc_limiter *limiter, const rlc_limit *limits, size_t n,
   began_us = rlc__clock_monotonic_us();
   decision = decision != NULL ? decision : &own;
   rv = rlc__limiter_decide(limiter, &b, results, decision);
-  if (rv < 0 || !decision->allowed) {
+  if (rv >= 0 && decision->allowed) {
+    fill(lease, limiter, &b, began_us); /* which keeps the policies, the index's too */
+    *out = lease;
+  } else {
     rlc__free(&limiter->memory, lease);
-    return rv;
   }
-  fill(lease, limiter, &b, began_us);
-  *out = lease;
+  rlc__rules_end(&b);
   return rv;
 }
 

@@ -68,6 +68,13 @@ int rlc_limiter_new(rlc_limiter **out, const char *url_text, const rlc_options *
   }
   rv = open_store(&limiter->store, url, options, why, why_size);
   if (rv == 0) {
+    rv = rlc__rules_new(&limiter->rules, limiter->store, limiter->keeper, limiter->timeout_us,
+                        options);
+  }
+  if (rv == RLC_ERR_NOMEM) {
+    rv = rlc__fail(RLC_ERR_NOMEM, why, why_size, "out of memory");
+  }
+  if (rv == 0) {
     *out = limiter;
     limiter = NULL;
   }
@@ -84,6 +91,7 @@ void rlc_limiter_del(rlc_limiter *limiter) {
   if (limiter == NULL) {
     return;
   }
+  rlc__rules_del(limiter->rules);
   rlc__keeper_del(limiter->keeper);
   if (limiter->store != NULL) {
     limiter->store->ops->del(limiter->store);
@@ -106,11 +114,16 @@ void rlc__limiter_set_times(rlc_limiter *limiter, rlc__call *call) {
 
 int rlc__limiter_decide(rlc_limiter *limiter, rlc__batch *b, rlc_result *results,
                         rlc_decision *decision) {
+  int rv;
+
   rlc__limiter_set_times(limiter, &b->call);
-  if (limiter->store->ops->decide(limiter->store, &b->call) != 0) {
+  if (rlc__rules_before(limiter->rules, b, results != NULL) &&
+      limiter->store->ops->decide(limiter->store, &b->call) != 0) {
     return RLC_ERR_FOREIGN; /* no guard around it: a table whose locks somebody destroyed */
   }
-  return rlc__batch_give(b, limiter->counters, results, decision);
+  rv = rlc__batch_give(b, limiter->counters, results, decision);
+  rlc__rules_after(limiter->rules, b);
+  return rv;
 }
 
 static int run(rlc_limiter *limiter, rlc__op op, const rlc_limit *limits, size_t n,
@@ -122,7 +135,12 @@ static int run(rlc_limiter *limiter, rlc__op op, const rlc_limit *limits, size_t
     return RLC_ERR_INVALID;
   }
   rv = rlc__batch_read(&b, op, limits, n, results, decision);
-  return rv == 0 ? rlc__limiter_decide(limiter, &b, results, decision) : rv;
+  if (rv != 0) {
+    return rv;
+  }
+  rv = rlc__limiter_decide(limiter, &b, results, decision);
+  rlc__rules_end(&b);
+  return rv;
 }
 
 int rlc_limiter_check(rlc_limiter *limiter, const rlc_limit *limits, size_t n, rlc_result *results,
@@ -178,6 +196,8 @@ int rlc_limiter_get_stats(rlc_limiter *limiter, rlc_stats *stats) {
   stats->fail_open = rlc__counters_get(limiter->counters, RLC__COUNT_FAIL_OPEN);
   stats->leases_lost = rlc__counters_get(limiter->counters, RLC__COUNT_LEASES_LOST);
   stats->fail_closed = rlc__counters_get(limiter->counters, RLC__COUNT_FAIL_CLOSED);
+  stats->banned = rlc__counters_get(limiter->counters, RLC__COUNT_BANNED);
+  stats->index_entries = rlc__rules_entries(limiter->rules);
   if (limiter->store->ops->get_stats != NULL) {
     limiter->store->ops->get_stats(limiter->store, stats);
   }

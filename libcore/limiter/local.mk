@@ -4,11 +4,20 @@
 libcore_librlcore_static_la_SOURCES += \
 	%D%/batch.c \
 	%D%/batch.h \
+	%D%/catalog.c \
+	%D%/catalog.h \
 	%D%/counters.c \
 	%D%/counters.h \
+	%D%/denials.c \
+	%D%/denials.h \
+	%D%/index.c \
 	%D%/keeper.c \
 	%D%/keeper.h \
 	%D%/lease.c \
 	%D%/limiter.c \
 	%D%/limiter.h \
-	%D%/queue.c
+	%D%/queue.c \
+	%D%/rules.c \
+	%D%/rules.h \
+	%D%/rules_inside.h \
+	%D%/upkeep.c

@@ -61,6 +61,7 @@ static void drop(rlc_queue *queue, ticket *t) {
   *(t->previous != NULL ? &t->previous->next : &queue->first) = t->next;
   *(t->next != NULL ? &t->next->previous : &queue->last) = t->previous;
   --queue->n;
+  rlc__rules_end(&t->batch);
   rlc__free(&queue->limiter->memory, t);
 }
 
@@ -91,6 +92,19 @@ size_t rlc_queue_get_pending(const rlc_queue *queue) {
 }
 
 /* --- submit -------------------------------------------------------------------------------- */
+
+/* Gives what the store has decided, which returned |rv|. */
+static int give(rlc_limiter *limiter, rlc__batch *b, int rv, rlc_result *results,
+                rlc_decision *decision) {
+  if (rv == 0) {
+    rv = rlc__batch_give(b, limiter->counters, results, decision);
+    rlc__rules_after(limiter->rules, b);
+  } else {
+    rv = RLC_ERR_FOREIGN;
+  }
+  rlc__rules_end(b);
+  return rv;
+}
 
 /* Makes a ticket of |b|, with keys, groups and names of its own. Returns NULL without memory. */
 static ticket *ticket_new(const rlc_queue *queue, const rlc__batch *b, void *user) {
@@ -136,12 +150,17 @@ int rlc_queue_submit(rlc_queue *queue, rlc_op op, const rlc_limit *limits, size_
     return rv;
   }
   rlc__limiter_set_times(limiter, &b.call);
+  if (!rlc__rules_before(limiter->rules, &b, 1)) {
+    return give(limiter, &b, 0, results, decision);
+  }
   if (limiter->store->ops->submit == NULL) {
     rv = limiter->store->ops->decide(limiter->store, &b.call);
-    return rv == 0 ? rlc__batch_give(&b, limiter->counters, results, decision) : RLC_ERR_FOREIGN;
+    return give(limiter, &b, rv, results, decision);
   }
+  rlc__rules_keep(&b);
   t = ticket_new(queue, &b, user);
   if (t == NULL) {
+    rlc__rules_end(&b);
     return RLC_ERR_NOMEM;
   }
   rv = limiter->store->ops->submit(limiter->store, &t->batch.call, &queue->waiter, &t->pending);
@@ -150,7 +169,7 @@ int rlc_queue_submit(rlc_queue *queue, rlc_op op, const rlc_limit *limits, size_
     rlc__waiter_alarm(&queue->waiter, t->batch.call.deadline_us);
     return rv;
   }
-  rv = rv == 0 ? rlc__batch_give(&t->batch, limiter->counters, results, decision) : RLC_ERR_FOREIGN;
+  rv = give(limiter, &t->batch, rv, results, decision);
   rlc__free(&limiter->memory, t);
   return rv;
 }
@@ -198,8 +217,7 @@ int rlc_queue_complete(rlc_queue *queue, void **user, rlc_result *results, rlc_d
     }
     *user = t->user;
     ++queue->found;
-    rv = rv == 0 ? rlc__batch_give(&t->batch, limiter->counters, results, decision)
-                 : RLC_ERR_FOREIGN;
+    rv = give(limiter, &t->batch, rv, results, decision);
     drop(queue, t);
     return rv;
   }

@@ -113,7 +113,7 @@ void rlc__keyname_del(rlc__keyname *names) {
   rlc__free(&memory, names);
 }
 
-static void base64url(char *to, const unsigned char *from, size_t len) {
+void rlc__keyname_base64url(char *to, const unsigned char *from, size_t len) {
   static const char letter[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
   for (size_t i = 0; i + 2 < len; i += 3) {
@@ -146,7 +146,7 @@ int rlc__keyname_hash(const rlc__keyname *names, EVP_MD_CTX *work, const void *k
   if (!worked) {
     return RLC_ERR_NOMEM;
   }
-  base64url(hash, digest, RLC__KEYNAME_HASH / 4 * 3);
+  rlc__keyname_base64url(hash, digest, RLC__KEYNAME_HASH / 4 * 3);
   return 0;
 }
 
@@ -192,6 +192,22 @@ size_t rlc__keyname_format(const rlc__keyname *names, const char *group,
   *at++ = tag;
   memcpy(at, name, name_len);
   at += name_len;
+  *at = '\0';
+  return (size_t)(at - buf);
+}
+
+size_t rlc__keyname_format_index(const rlc__keyname *names, char tag, const char *tail,
+                                 size_t tail_len, char buf[RLC__KEYNAME_SIZE]) {
+  static const char slot[] = ":{index}:";
+  char *at = buf;
+
+  memcpy(at, names->prefix, names->prefix_len);
+  at += names->prefix_len;
+  memcpy(at, slot, sizeof slot - 1);
+  at += sizeof slot - 1;
+  *at++ = tag;
+  memcpy(at, tail, tail_len);
+  at += tail_len;
   *at = '\0';
   return (size_t)(at - buf);
 }

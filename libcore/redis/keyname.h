@@ -20,6 +20,9 @@
  * The tag is one letter: b, f, s, l or c for token bucket, fixed window, sliding window, sliding log or
  * concurrency, in upper case for a policy with more than one rate, whose state has another format. t and T were token buckets
  * whose state did not say at which rate it refills: with them every key begins anew.
+ *
+ * The index has keys of its own, which share a slot:  <prefix>:{index}:<tag>...
+ * No hash is five letters long.
  */
 
 #define RLC__KEYNAME_PREFIX 32
@@ -47,5 +50,13 @@ char rlc__keyname_tag(rlc_algorithm algorithm, unsigned rates);
 size_t rlc__keyname_format(const rlc__keyname *names, const char *group,
                            const char hash[RLC__KEYNAME_HASH], char tag, const char *name,
                            size_t name_len, char buf[RLC__KEYNAME_SIZE]);
+
+/* The same for a key of the index: |tail|, which may hold a hash and a limit's name, stands behind the
+ * tag. */
+size_t rlc__keyname_format_index(const rlc__keyname *names, char tag, const char *tail,
+                                 size_t tail_len, char buf[RLC__KEYNAME_SIZE]);
+
+/* Writes |len| bytes, a multiple of three, as base64url: four letters for three bytes, no NUL. */
+void rlc__keyname_base64url(char *to, const unsigned char *from, size_t len);
 
 #endif

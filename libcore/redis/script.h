@@ -22,9 +22,10 @@ extern const rlc__script rlc__script_calendar_window;
 extern const rlc__script rlc__script_sliding_window;
 extern const rlc__script rlc__script_log;
 extern const rlc__script rlc__script_several;
+extern const rlc__script rlc__script_index;
 
-/* The most keys and arguments of one run. */
-#define RLC__SCRIPT_KEYS RLC_MAX_LIMITS
+/* The most keys and arguments of one run: index.lua has four, and one for each of a batch. */
+#define RLC__SCRIPT_KEYS (4 + 64)
 #define RLC__SCRIPT_ARGS 2
 
 /* Bytes that belong to somebody else. */

@@ -13,11 +13,29 @@ typedef struct verb {
 
 /* --- for people ---------------------------------------------------------------------------- */
 
+/* Whether |result| tells of the limit's own policy, as far as that can be seen: the index may have another
+ * for the key. A window of the calendar may be shorter than the longest of its kind. */
+static int is_own(const rlc_limit *limit, const rlc_result *result) {
+  uint64_t window_us, capacity;
+
+  return rlc_policy_get_rate(limit->policy, result->rate_index, NULL, &window_us, &capacity) == 0 &&
+         capacity == result->limit &&
+         (window_us == result->window_us ||
+          (rlc_policy_get_algorithm(limit->policy) == RLC_FIXED_WINDOW &&
+           result->window_us <= window_us + window_us / 8 &&
+           result->window_us >= window_us - window_us / 8));
+}
+
 static void put_rate(const rlc_limit *limit, const rlc_result *result) {
   const char *text;
-  int len = rlctl_rate_text(limit->policy, result->rate_index, &text);
 
-  printf("\"%.*s\"", len, text);
+  if (is_own(limit, result)) {
+    int len = rlctl_rate_text(limit->policy, result->rate_index, &text);
+
+    printf("\"%.*s\"", len, text);
+  } else {
+    fputs("an override or tier", stdout);
+  }
 }
 
 /* "0 of 10 left", and where there is anything to wait for until when. |names|: by which rate. */
@@ -43,6 +61,12 @@ static void put_never(const rlc_limit *limit, const rlc_result *result) {
   printf("never: the cost %" PRIu64 " is above the capacity %" PRIu64, limit->cost, result->limit);
 }
 
+static void put_ban(const rlc_result *result) {
+  fputs("banned; try again in ", stdout);
+  rlctl_put_duration(stdout, result->retry_us);
+  putchar('\n');
+}
+
 /* The one limit there is: "denied by "10/s": 0 of 10 left; try again in 0.35 s". */
 static void put_one(const verb *v, const rlc_limit *limit, const rlc_result *result) {
   if (result->retry_us == RLC_NEVER) {
@@ -55,6 +79,11 @@ static void put_one(const verb *v, const rlc_limit *limit, const rlc_result *res
     return;
   }
   fputs(result->allowed ? v->allowed : v->denied, stdout);
+  if (result->source == RLC_SOURCE_BAN) {
+    fputs(": ", stdout);
+    put_ban(result);
+    return;
+  }
   if (v->op == RLC_OP_GRANT ? result->allowed
                             : v->op == RLC_OP_CHARGE && result->charged < limit->cost) {
     printf(" %" PRIu64 " of %" PRIu64, result->charged, limit->cost);
@@ -75,6 +104,10 @@ static void put_each(const verb *v, const rlc_limit *limit, const rlc_result *re
   fputs(" of ", stdout);
   rlctl_put_bytes(stdout, limit->key, limit->key_len, 60);
   fputs(": ", stdout);
+  if (result->source == RLC_SOURCE_BAN) {
+    put_ban(result);
+    return;
+  }
   if (result->retry_us == RLC_NEVER) {
     put_never(limit, result);
   } else {
@@ -113,15 +146,24 @@ static void put_wait(const char *name, int64_t us) {
 
 static void put_json_result(const rlc_limit *limit, const rlc_result *result) {
   const char *text;
-  int len = rlctl_rate_text(limit->policy, result->rate_index, &text);
 
-  printf(", \"cost\": %" PRIu64 ", \"allowed\": %s, \"rate\": \"%.*s\", \"limit\": %" PRIu64
-         ", \"remaining\": %" PRIu64 ", \"window_us\": %" PRIu64,
-         limit->cost, result->allowed ? "true" : "false", len, text, result->limit,
-         result->remaining, result->window_us);
+  printf(", \"cost\": %" PRIu64 ", \"allowed\": %s, \"rate\": ", limit->cost,
+         result->allowed ? "true" : "false");
+  if (is_own(limit, result)) {
+    int len = rlctl_rate_text(limit->policy, result->rate_index, &text);
+
+    printf("\"%.*s\"", len, text);
+  } else {
+    fputs("null", stdout);
+  }
+  printf(", \"limit\": %" PRIu64 ", \"remaining\": %" PRIu64 ", \"window_us\": %" PRIu64,
+         result->limit, result->remaining, result->window_us);
   put_wait("retry_us", result->retry_us);
   put_wait("reset_us", result->reset_us);
   printf(", \"charged\": %" PRIu64, result->charged);
+  if (result->source == RLC_SOURCE_BAN) {
+    fputs(", \"banned\": true", stdout);
+  }
 }
 
 static void put_json(const verb *v, const rlctl_limits *limits, const rlc_result *results,

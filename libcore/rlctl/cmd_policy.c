@@ -223,6 +223,25 @@ static void put_memory(const rlc_policy *policy) {
          redis_bytes(policy), BLOCK_BYTES, BLOCK_WORDS, shm_bytes(policy));
 }
 
+/* What `ban=` says. */
+static void put_bans(const rlc_policy *policy) {
+  uint64_t denials, window_us, first_us, longest_us;
+
+  if (!rlc_policy_get_ban(policy, &denials, &window_us, &first_us, &longest_us)) {
+    return;
+  }
+  printf("\nbans\n  a key that is denied %" PRIu64 " time%s within ", denials, denials > 1 ? "s" : "");
+  rlctl_put_duration(stdout, (int64_t)window_us);
+  fputs(" is banned for ", stdout);
+  rlctl_put_duration(stdout, (int64_t)first_us);
+  if (longest_us > first_us) {
+    fputs(";\n  twice as long at each repeat, up to ", stdout);
+    rlctl_put_duration(stdout, (int64_t)longest_us);
+    fputs(", until it kept quiet for as long", stdout);
+  }
+  putchar('\n');
+}
+
 static void put_text(const rlc_policy *policy, const char *name) {
   printf("%s\n  %s; named %s where it is given no name\n", rlc_policy_get_text(policy),
          name_of(rlc_policy_get_algorithm(policy)), name);
@@ -238,6 +257,7 @@ static void put_text(const rlc_policy *policy, const char *name) {
   if (is_log(policy)) {
     put_memory(policy);
   }
+  put_bans(policy);
 }
 
 /* --- for programs -------------------------------------------------------------------------- */
@@ -258,6 +278,8 @@ static void put_most(uint64_t at_once, uint64_t in_day) {
 }
 
 static void put_json(const rlc_policy *policy, const char *name) {
+  uint64_t denials, window_us, first_us, longest_us;
+
   fputs("{\"policy\": ", stdout);
   rlctl_put_json(stdout, rlc_policy_get_text(policy));
   fputs(", \"name\": ", stdout);
@@ -283,6 +305,10 @@ static void put_json(const rlc_policy *policy, const char *name) {
   if (is_log(policy)) {
     printf(", \"redis_bytes\": %" PRIu64 ", \"shm_bytes\": %" PRIu64, redis_bytes(policy),
            shm_bytes(policy));
+  }
+  if (rlc_policy_get_ban(policy, &denials, &window_us, &first_us, &longest_us)) {
+    printf(", \"ban\": {\"denials\": %" PRIu64 ", \"window_us\": %" PRIu64 ", \"first_us\": %" PRIu64
+           ", \"longest_us\": %" PRIu64 "}", denials, window_us, first_us, longest_us);
   }
   puts("}");
 }

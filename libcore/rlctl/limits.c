@@ -36,6 +36,14 @@ static rlctl_exit read_option(rlc_limit *limit, const rlctl_given *given) {
     }
     limit->name = given->value;
     return RLCTL_DONE;
+  case RLCTL_OPTION_TIER:
+    if (!rlc_name_ok(given->value)) {
+      return rlctl_say(RLCTL_USAGE, "--tier expects a letter and then at most %d letters, digits, "
+                       "\"-\" or \"_\", found \"%s\"", RLC_MAX_NAME - 1,
+                       rlctl_show(shown, given->value));
+    }
+    limit->tier = given->value;
+    return RLCTL_DONE;
   default:
     limit->group = given->value;
     limit->group_len = strlen(given->value);

@@ -4,7 +4,8 @@
 
 #include "rlctl/rlctl.h"
 
-enum { STORE, SECRET_FILE, JSON, FILE_FORM, COST, NAME, GROUP, VERSION, HELP, OPTIONS };
+enum { STORE, SECRET_FILE, JSON, FILE_FORM, COST, NAME, GROUP, TIER, DISPLAY, REMOVE, VERSION, HELP,
+       OPTIONS };
 
 static const struct {
   const char *name;
@@ -19,6 +20,10 @@ static const struct {
     [NAME] = {"--name", "a name, as in \"--name api\",", RLCTL_OPTION_NAME},
     [GROUP] = {"--group", "what the limits have in common, as in \"--group alice\",",
                RLCTL_OPTION_GROUP},
+    [TIER] = {"--tier", "a tier's name, as in \"--tier pro\",", RLCTL_OPTION_TIER},
+    [DISPLAY] = {"--display", "what to call the key, as in \"--display Alice\",",
+                 RLCTL_OPTION_DISPLAY},
+    [REMOVE] = {"--remove", NULL, RLCTL_OPTION_REMOVE},
     [VERSION] = {"--version", NULL, 0},
     [HELP] = {"--help", NULL, 0},
 };

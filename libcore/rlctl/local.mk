@@ -5,6 +5,8 @@ bin_PROGRAMS += %D%/rlctl
 libcore_rlctl_rlctl_SOURCES = \
 	%D%/cmd_acl.c \
 	%D%/cmd_decide.c \
+	%D%/cmd_index.c \
+	%D%/cmd_list.c \
 	%D%/cmd_policy.c \
 	%D%/cmd_stats.c \
 	%D%/limits.c \

@@ -10,41 +10,72 @@ static rlctl_exit help(const rlctl_call *call);
 #define OPTIONS_OF_A_LIMIT                                                                         \
   "  --name NAME   as RateLimit's name=, or the policy's name; else one made of the policy\n"       \
   "  --group TEXT  as RateLimit's group=\n"                                                         \
+  "  --tier TIER   the key's tier, where the store's index gives it none\n"                                                         \
   "\n"                                                                                              \
   "Behind a limit an option is that limit's; before the first one it is for all.\n"
 #define COST_OF_A_LIMIT "  --cost N      in units of the quota; 1 where it is not given\n"
-#define COSTS (RLCTL_OPTION_COST | RLCTL_OPTION_NAME | RLCTL_OPTION_GROUP)
+#define OPTIONS (RLCTL_OPTION_NAME | RLCTL_OPTION_GROUP | RLCTL_OPTION_TIER)
+#define COSTS (RLCTL_OPTION_COST | OPTIONS)
+
+#define DISPLAY                                                                                    \
+  "  --display TEXT  what \"rlctl list\" calls the key, for who can read the store's index\n"
+#define REMOVE "  --remove        takes it away; exits with 1 if there is none\n"
 
 static const rlctl_command commands[] = {
-    {"check", COSTS, rlctl_check, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+    {"check", COSTS, rlctl_check, LIMITS "[--cost N] [--name NAME] [--group TEXT] [--tier TIER]",
      "asks whether a request may pass, and charges it",
      "Asks whether a request may pass that costs a unit of the POLICY's quota for the KEY, and\n"
      "charges it if so. Several limits are charged together, or none is: the request passes if\n"
      "all allow it. Exits with 1 if it may not pass.\n"
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
-    {"peek", COSTS, rlctl_peek, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+    {"peek", COSTS, rlctl_peek, LIMITS "[--cost N] [--name NAME] [--group TEXT] [--tier TIER]",
      "asks the same, and charges nothing",
      "Asks whether a request would pass, and charges nothing. Exits with 1 if it would not.\n"
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
-    {"charge", COSTS, rlctl_charge, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+    {"charge", COSTS, rlctl_charge, LIMITS "[--cost N] [--name NAME] [--group TEXT] [--tier TIER]",
      "charges whether or not there is room",
      "Charges the cost whether or not there is room, down to an empty capacity, or as far into debt\n"
      "as the policy lets it (debt=): what has been used already, and was known only afterwards.\n"
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
-    {"refund", COSTS, rlctl_refund, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+    {"refund", COSTS, rlctl_refund, LIMITS "[--cost N] [--name NAME] [--group TEXT] [--tier TIER]",
      "gives back what was charged",
      "Gives back what was charged and not used: at most up to the full capacity, and only into\n"
      "the window that is under way.\n"
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
-    {"grant", COSTS, rlctl_grant, LIMITS "[--cost N] [--name NAME] [--group TEXT]",
+    {"grant", COSTS, rlctl_grant, LIMITS "[--cost N] [--name NAME] [--group TEXT] [--tier TIER]",
      "charges as much of the cost as there is room for",
      "Charges as much of the cost as every limit has room for, each the same, and says how much.\n"
      "Exits with 1 if there is no room for a unit.\n"
      "\n" COST_OF_A_LIMIT OPTIONS_OF_A_LIMIT},
-    {"reset", RLCTL_OPTION_NAME | RLCTL_OPTION_GROUP, rlctl_reset,
-     LIMITS "[--name NAME] [--group TEXT]", "forgets what was charged",
+    {"reset", OPTIONS, rlctl_reset,
+     LIMITS "[--name NAME] [--group TEXT] [--tier TIER]", "forgets what was charged",
      "Forgets what was charged: the full capacity is there again.\n"
      "\n" OPTIONS_OF_A_LIMIT},
+    {"list", 0, rlctl_list, "[bans|overrides|tiers|members]",
+     "lists bans, overrides, tiers and their members",
+     "Lists what the store's index has: all of it, or one kind. Keys are shown as the hashes that\n"
+     "the index knows them by, with the name that they were given for display.\n"},
+    {"ban", RLCTL_OPTION_DISPLAY, rlctl_ban, "NAME KEY DURATION [--display TEXT]",
+     "bans a key from a limit",
+     "Has the limits called NAME refuse KEY for so long (\"90s\", \"10min\", \"1h\", \"7day\"), in every\n"
+     "program within 2 s. A ban that is there is replaced.\n"
+     "\n" DISPLAY},
+    {"unban", 0, rlctl_unban, "NAME KEY", "ends a ban",
+     "Ends the ban of KEY by the limits called NAME, and forgets the denials and bans before it.\n"
+     "Exits with 1 if there is none.\n"},
+    {"override", RLCTL_OPTION_DISPLAY | RLCTL_OPTION_REMOVE, rlctl_override,
+     "NAME KEY POLICY|--remove [--display TEXT]", "gives a key a policy of its own",
+     "Has the limits called NAME go by POLICY for KEY, in every program within 2 s. What was counted\n"
+     "stays, unless the algorithm is another.\n"
+     "\n" REMOVE DISPLAY},
+    {"tier", RLCTL_OPTION_REMOVE, rlctl_tier, "TIER NAME POLICY|--remove", "gives a tier a policy",
+     "Has the limits called NAME go by POLICY for all keys of the tier, except those that have an\n"
+     "override.\n"
+     "\n" REMOVE},
+    {"member", RLCTL_OPTION_DISPLAY | RLCTL_OPTION_REMOVE, rlctl_member,
+     "KEY TIER|--remove [--display TEXT]", "makes a key a member of a tier",
+     "Makes KEY a member of the tier, and of no other.\n"
+     "\n" REMOVE DISPLAY},
     {"policy", 0, rlctl_policy, "POLICY", "explains a policy",
      "Explains a policy, as in \"10/s,1000/h burst=20\": what passes at once, how it comes back,\n"
      "and the most that can pass in any window, whatever the requests do.\n"},
@@ -130,7 +161,7 @@ static rlctl_exit help(const rlctl_call *call) {
 
 /* Says which of the options that were taken the command does not take. */
 static rlctl_exit check_options(const rlctl_call *call, const rlctl_command *command) {
-  for (unsigned bit = 1; bit <= RLCTL_OPTION_GROUP; bit <<= 1) {
+  for (unsigned bit = 1; bit <= RLCTL_OPTION_LAST; bit <<= 1) {
     if (call->taken & bit & ~command->options) {
       return rlctl_say(RLCTL_USAGE, "%s takes no %s: leave it out", command->name,
                        rlctl_option_name(bit));

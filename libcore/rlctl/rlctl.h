@@ -26,7 +26,11 @@ enum {
   RLCTL_OPTION_FILE = 1,
   RLCTL_OPTION_COST = 2,
   RLCTL_OPTION_NAME = 4,
-  RLCTL_OPTION_GROUP = 8
+  RLCTL_OPTION_GROUP = 8,
+  RLCTL_OPTION_TIER = 16,
+  RLCTL_OPTION_DISPLAY = 32,
+  RLCTL_OPTION_REMOVE = 64,
+  RLCTL_OPTION_LAST = RLCTL_OPTION_REMOVE
 };
 
 /* An option with a value, of which there may be several. */
@@ -60,6 +64,12 @@ typedef struct rlctl_command {
   const char *help;    /* for `rlctl help NAME` */
 } rlctl_command;
 
+rlctl_exit rlctl_ban(const rlctl_call *call);
+rlctl_exit rlctl_unban(const rlctl_call *call);
+rlctl_exit rlctl_override(const rlctl_call *call);
+rlctl_exit rlctl_tier(const rlctl_call *call);
+rlctl_exit rlctl_member(const rlctl_call *call);
+rlctl_exit rlctl_list(const rlctl_call *call);
 rlctl_exit rlctl_acl(const rlctl_call *call);
 rlctl_exit rlctl_check(const rlctl_call *call);
 rlctl_exit rlctl_peek(const rlctl_call *call);
@@ -97,6 +107,10 @@ rlc_limiter *rlctl_store_limiter(rlctl_store *store);
  * decided; else says why not. |op| RESET gives no results. */
 rlctl_exit rlctl_store_ask(rlctl_store *store, rlc_op op, rlc_limit *limits, size_t n,
                            rlc_result *results, rlc_decision *decision);
+/* Connects, for what is no decision. Returns RLCTL_DONE, or says why not. */
+rlctl_exit rlctl_store_reach(rlctl_store *store);
+/* Says what |rv|, which the limiter returned for its index, means. Returns RLCTL_DONE for 0. */
+rlctl_exit rlctl_store_say(rlctl_store *store, int rv);
 /* Returns the |i|th note on the server's settings, or NULL past the last. */
 const char *rlctl_store_note(rlctl_store *store, unsigned i);
 
@@ -135,6 +149,8 @@ void rlctl_put_json_bytes(FILE *out, const void *bytes, size_t len);
 /* The same into |buf|, as messages show them: some 60 at most. Returns |buf|. */
 #define RLCTL_SHOWN 256
 const char *rlctl_show(char buf[RLCTL_SHOWN], const char *text);
+/* As much as |buf| has room for. */
+const char *rlctl_show_all(char buf[RLCTL_SHOWN], const char *text);
 
 /* Writes a duration of |us| microseconds, rounded up: "0.35 s", "3.2 s", "2 min 5 s", "7 days". */
 void rlctl_put_duration(FILE *out, int64_t us);

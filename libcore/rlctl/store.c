@@ -255,18 +255,64 @@ static int reach(rlctl_store *store, const rlc_limit *limits, size_t n) {
   return stats.store_refused > 0 || stats.store_timeouts + stats.store_unavailable == 0;
 }
 
+rlctl_exit rlctl_store_reach(rlctl_store *store) {
+  rlc_limit limit = RLC_LIMIT_INIT;
+  rlc_policy *policy;
+  rlctl_exit status;
+
+  if (rlc_policy_new(&policy, "rlctl", "1/s", NULL, NULL, 0) != 0) {
+    return rlctl_say(RLCTL_UNAVAILABLE, "%s", rlc_strerror(RLC_ERR_NOMEM));
+  }
+  limit.policy = policy;
+  limit.fail = RLC_FAIL_CLOSED;
+  status = rlctl_store_ask(store, RLC_OP_PEEK, &limit, 1, NULL, NULL);
+  rlc_policy_del(policy);
+  return status;
+}
+
+rlctl_exit rlctl_store_say(rlctl_store *store, int rv) {
+  rlctl_exit status = RLCTL_UNAVAILABLE;
+
+  switch (rv) {
+  case 0:
+    return RLCTL_DONE;
+  case RLC_ERR_INVALID:
+    return rlctl_say(RLCTL_USAGE, "%s", rlc_strerror(rv));
+  case RLC_ERR_FULL:
+    return rlctl_say(RLCTL_REFUSED, "the store's index is full: take entries away that are not needed "
+                     "(\"rlctl list\")");
+  case RLC_ERR_STORE:
+    break;
+  default:
+    return rlctl_say(RLCTL_UNAVAILABLE, "%s", rlc_strerror(rv));
+  }
+  pthread_mutex_lock(&store->mutex);
+  if (store->said[0] != '\0') {
+    status = rlctl_say(RLCTL_REFUSED, "%s", store->said);
+  } else {
+    (void)rlctl_say(RLCTL_UNAVAILABLE, "the store did not answer in time");
+  }
+  pthread_mutex_unlock(&store->mutex);
+  return status;
+}
+
 rlctl_exit rlctl_store_ask(rlctl_store *store, rlc_op op, rlc_limit *limits, size_t n,
                            rlc_result *results, rlc_decision *decision) {
   rlc_stats stats = RLC_STATS_INIT;
   int rv = RLC_DEGRADED;
+  int indexed = 0;
 
   if (store->reached || reach(store, limits, n)) {
     store->reached = 1;
+    /* What a person is told goes by the index as it is now. */
+    indexed = results != NULL ? rlc_limiter_refresh(store->limiter) : 0;
     rv = call_verb(store->limiter, op, limits, n, results, decision);
   }
   switch (rv) {
   case 0:
-    return RLCTL_DONE;
+    return indexed == 0 ? RLCTL_DONE
+                        : rlctl_say(RLCTL_DONE, "bans, overrides and tiers could not be read, and were "
+                                    "passed over");
   case RLC_DEGRADED:
     (void)rlc_limiter_get_stats(store->limiter, &stats);
     return say_why(store, &stats);

@@ -55,15 +55,23 @@ void rlctl_put_json_bytes(FILE *out, const void *bytes, size_t len) {
   fputc('"', out);
 }
 
-const char *rlctl_show(char buf[RLCTL_SHOWN], const char *text) {
+static const char *show(char buf[RLCTL_SHOWN], const char *text, size_t most) {
   FILE *out = fmemopen(buf, RLCTL_SHOWN, "w");
 
   buf[0] = '\0';
   if (out != NULL) {
-    rlctl_put_bytes(out, text, strlen(text), 60);
+    rlctl_put_bytes(out, text, strlen(text), most);
     fclose(out);
   }
   return buf;
+}
+
+const char *rlctl_show(char buf[RLCTL_SHOWN], const char *text) {
+  return show(buf, text, 60);
+}
+
+const char *rlctl_show_all(char buf[RLCTL_SHOWN], const char *text) {
+  return show(buf, text, 0);
 }
 
 /* Writes |value| / 1000, without zeros at the end. */

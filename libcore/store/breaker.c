@@ -156,6 +156,10 @@ int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, rlc__brea
   return too_many ? 2 : 1;
 }
 
+int rlc__breaker_lets_pass(const rlc__breaker *breaker, int64_t now_us) {
+  return now_us >= atomic_load(&breaker->open_until_us);
+}
+
 rlc_breaker rlc__breaker_state(const rlc__breaker *breaker) {
   if (atomic_load(&breaker->open_until_us) == 0) {
     return RLC_BREAKER_CLOSED;

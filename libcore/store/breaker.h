@@ -58,6 +58,9 @@ void rlc__breaker_postpone(rlc__breaker *breaker);
  * it closed it, else 0; |*open_us| then is how long it was open. */
 int rlc__breaker_report(rlc__breaker *breaker, rlc__breaker_pass pass, rlc__breaker_outcome outcome,
                         int64_t now_us, int64_t *open_us);
+/* Whether it is closed, or open for so long that somebody may probe. Changes nothing, and is answered by
+ * nothing. */
+int rlc__breaker_lets_pass(const rlc__breaker *breaker, int64_t now_us);
 rlc_breaker rlc__breaker_state(const rlc__breaker *breaker);
 
 #endif

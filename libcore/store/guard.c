@@ -443,6 +443,28 @@ static void guard_unwatch(rlc__store *store, const rlc__waiter *waiter) {
   }
 }
 
+/* A hash needs no server. */
+static int guard_identify(rlc__store *store, const void *key, size_t key_len,
+                          char hash[RLC__ENTRY_HASH]) {
+  rlc__store *inner = ((guard *)store)->inner;
+
+  return inner->ops->identify(inner, key, key_len, hash);
+}
+
+/* Goes by what decisions have found out, and tells the breaker nothing. What becomes of the index says
+ * little of decisions: its slot of a cluster may be away, a list may allow less, a server that refuses
+ * writes still tells news; and a second's one call among thousands must neither break a row of their
+ * failures nor be the one that closes the breaker. While that is open the index waits, but no longer
+ * than until somebody may probe: where there are no decisions nobody would. */
+static int guard_index(rlc__store *store, rlc__index_call *call) {
+  guard *g = (guard *)store;
+
+  if (!rlc__breaker_lets_pass(&g->breaker, rlc__clock_monotonic_us())) {
+    return RLC__ERR_UNAVAILABLE;
+  }
+  return g->inner->ops->index(g->inner, call);
+}
+
 static void guard_get_stats(rlc__store *store, rlc_stats *stats) {
   guard *g = (guard *)store;
 
@@ -482,6 +504,8 @@ static const rlc__store_ops guard_ops = {.decide = guard_decide,
                                          .advance = guard_advance,
                                          .abandon = guard_abandon,
                                          .unwatch = guard_unwatch,
+                                         .identify = guard_identify,
+                                         .index = guard_index,
                                          .get_stats = guard_get_stats,
                                          .del = guard_del};
 

@@ -7,12 +7,18 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/breaker.c \
 	%D%/breaker.h \
 	%D%/guard.c \
+	%D%/index.c \
+	%D%/index.h \
 	%D%/memory.c \
 	%D%/redis.c \
 	%D%/redis_acl.c \
 	%D%/redis_codec.c \
 	%D%/redis_codec.h \
 	%D%/redis_codec_inside.h \
+	%D%/redis_index.c \
+	%D%/redis_index.h \
+	%D%/redis_index_codec.c \
+	%D%/redis_index_codec.h \
 	%D%/redis_log.c \
 	%D%/redis_log.h \
 	%D%/region.c \
@@ -26,6 +32,8 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/store.h \
 	%D%/table.c \
 	%D%/table.h \
+	%D%/table_index.c \
+	%D%/table_index.h \
 	%D%/url.c \
 	%D%/url.h \
 	%D%/url_option.c \

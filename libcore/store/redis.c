@@ -12,6 +12,7 @@
 #include "redis/keyname.h"
 #include "redis/tls.h"
 #include "store/redis_codec.h"
+#include "store/redis_index.h"
 #include "store/store.h"
 
 #define DEFAULT_CONNECTIONS 8u
@@ -487,6 +488,29 @@ static uint32_t redis_news(rlc__store *store) {
   return rlc__client_news(((redis_store *)store)->client);
 }
 
+/* --- the index ----------------------------------------------------------------------------- */
+
+static int redis_identify(rlc__store *store, const void *key, size_t key_len,
+                          char hash[RLC__ENTRY_HASH]) {
+  redis_store *s = (redis_store *)store;
+  EVP_MD_CTX *digest = EVP_MD_CTX_new();
+  int rv = digest != NULL ? rlc__keyname_hash(s->names, digest, key, key_len, hash) : RLC_ERR_NOMEM;
+
+  EVP_MD_CTX_free(digest);
+  return rv;
+}
+
+static int redis_index(rlc__store *store, rlc__index_call *call) {
+  redis_store *s = (redis_store *)store;
+  char why[RLC_MESSAGE_SIZE] = "";
+  int rv = rlc__redis_index(s->client, s->names, &s->memory, call, why);
+
+  if (why[0] != '\0') {
+    tell(s, why);
+  }
+  return rv;
+}
+
 static void redis_get_stats(rlc__store *store, rlc_stats *stats) {
   rlc__client_stats counts;
 
@@ -515,6 +539,8 @@ static const rlc__store_ops redis_ops = {.decide = redis_decide,
                                          .unwatch = redis_unwatch,
                                          .probe = redis_probe,
                                          .news = redis_news,
+                                         .identify = redis_identify,
+                                         .index = redis_index,
                                          .get_stats = redis_get_stats,
                                          .del = redis_del};
 

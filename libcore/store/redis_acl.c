@@ -33,6 +33,19 @@ static const struct {
     {"+append", ALWAYS},                     /* in a long log, as is the next */
     {"+pexpireat", ALWAYS},
     {"+del", ALWAYS},                        /* reset, and a refund of all that was charged */
+    {"+hget", ALWAYS},                      /* from here on the index of bans and overrides */
+    {"+hset", ALWAYS},
+    {"+hdel", ALWAYS},
+    {"+hlen", ALWAYS},
+    {"+hexists", ALWAYS},
+    {"+hmget", ALWAYS},
+    {"+mget", ALWAYS},
+    {"+zadd", ALWAYS},
+    {"+zrem", ALWAYS},
+    {"+zcard", ALWAYS},
+    {"+zcount", ALWAYS},
+    {"+zmscore", ALWAYS},
+    {"+zrangebyscore", ALWAYS},             /* to here */
     {"+info", ALWAYS},                       /* warns of settings that lose what was counted */
     {"+select", DATABASE},
     {"+role", MASTERS},

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/siphash.h"
+#include "store/table_index.h"
 
 #define MAGIC "RLCTABLE"
 #define BYTE_ORDER_MARK UINT32_C(0x01020304)
@@ -48,10 +49,15 @@ uint64_t rlc__region_slots(uint64_t slots) {
   return rounded;
 }
 
-size_t rlc__region_size(uint64_t slots) {
+/* Where the index lies: behind the wide slots. */
+static size_t index_at(uint64_t slots) {
   return 2 * PAGE + slots / RLC__WAYS * sizeof(rlc__narrow_set) +
          wide_slots_of(slots) / RLC__WAYS * sizeof(rlc__wide_set) +
          blocks_of(slots) / RLC__WAYS * sizeof(rlc__block_set);
+}
+
+size_t rlc__region_size(uint64_t slots) {
+  return index_at(slots) + rlc__index_area_size(slots);
 }
 
 /* --- the header ---------------------------------------------------------------------------- */
@@ -81,7 +87,7 @@ static void take_offset(rlc__header *header) {
   read_boot_id(header->boot_id, sizeof header->boot_id);
 }
 
-static int make_locks(rlc__lock *locks, char *why, size_t why_size) {
+static int make_locks(rlc__lock *locks, unsigned n, char *why, size_t why_size) {
   pthread_mutexattr_t attr;
   int error = pthread_mutexattr_init(&attr);
 
@@ -90,7 +96,7 @@ static int make_locks(rlc__lock *locks, char *why, size_t why_size) {
     if (error == 0) {
       error = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
     }
-    for (unsigned i = 0; error == 0 && i < RLC__STRIPES; ++i) {
+    for (unsigned i = 0; error == 0 && i < n; ++i) {
       memset(&locks[i], 0, sizeof locks[i]);
       error = pthread_mutex_init(&locks[i].mutex, &attr);
     }
@@ -102,6 +108,14 @@ static int make_locks(rlc__lock *locks, char *why, size_t why_size) {
                      strerror(error));
   }
   return 0;
+}
+
+/* Makes all locks that lie in the region. */
+static int make_all_locks(rlc__region *region, uint64_t slots, char *why, size_t why_size) {
+  void *area = (unsigned char *)region->header + index_at(slots);
+  int rv = make_locks(region->locks, RLC__STRIPES, why, why_size);
+
+  return rv == 0 ? make_locks(rlc__index_area_lock(area), 1, why, why_size) : rv;
 }
 
 /* Fills the header of a zeroed region. */
@@ -123,7 +137,7 @@ static int format(rlc__region *region, uint64_t slots, char *why, size_t why_siz
   memcpy(layout->magic, MAGIC, sizeof layout->magic);
   layout->check = check_of(layout);
   take_offset(region->header);
-  return region->own_locks ? 0 : make_locks(region->locks, why, why_size);
+  return region->own_locks ? 0 : make_all_locks(region, slots, why, why_size);
 }
 
 /* Returns what is wrong with a header, or NULL. |size| is what there is behind the descriptor. */
@@ -165,6 +179,9 @@ static void point(rlc__region *region, const rlc__layout *layout) {
   region->block = (rlc__block_set *)(void *)((unsigned char *)region->wide +
                                              layout->wide_slots / RLC__WAYS *
                                                  sizeof(rlc__wide_set));
+  region->index = (rlc__index_area *)(void *)(base + index_at(layout->slots));
+  region->index_lock =
+      region->own_locks ? region->locks + RLC__STRIPES : rlc__index_area_lock(region->index);
   region->slots = layout->slots;
   region->wide_slots = layout->wide_slots;
   region->blocks = layout->blocks;
@@ -187,12 +204,12 @@ static int map(rlc__region *region, size_t size, int flags, int fd, char *why, s
   return 0;
 }
 
-/* Locks of this process alone. The kernel wipes them in a child, where they must not look held by a
+/* Locks of this process alone, that of the index behind the stripes'. The kernel wipes them in a child, where they must not look held by a
  * thread that only the parent has; zeroes are a free mutex in glibc and musl. */
 static int make_own_locks(rlc__region *region, char *why, size_t why_size) {
   static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
   static const pthread_mutex_t zeroes;
-  void *locks = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *locks = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
   if (locks == MAP_FAILED) {
     return rlc__fail(RLC_ERR_NOMEM, why, why_size, "out of memory");
@@ -200,7 +217,7 @@ static int make_own_locks(rlc__region *region, char *why, size_t why_size) {
   region->locks = locks;
   region->own_locks = 1;
   if (memcmp(&unlocked, &zeroes, sizeof zeroes) != 0 ||
-      madvise(locks, PAGE, MADV_WIPEONFORK) != 0) {
+      madvise(locks, 2 * PAGE, MADV_WIPEONFORK) != 0) {
     return rlc__fail(RLC_ERR_UNSUPPORTED, why, why_size,
                      "memory: needs Linux 4.14 and a C library whose free mutex is zeroes; write "
                      "shm: instead");
@@ -287,8 +304,9 @@ int rlc__region_open(rlc__region *region, int fd, uint64_t slots, const char *wh
 
 int rlc__region_renew(rlc__region *region, char *why, size_t why_size) {
   char boot_id[sizeof region->header->boot_id];
-  int rv = make_locks(region->locks, why, why_size);
+  int rv = make_all_locks(region, region->slots, why, why_size);
 
+  rlc__index_doubt(region->index);
   read_boot_id(boot_id, sizeof boot_id);
   if (memcmp(boot_id, region->header->boot_id, sizeof boot_id) != 0) {
     take_offset(region->header);
@@ -301,7 +319,7 @@ void rlc__region_del(rlc__region *region) {
   if (region->header != NULL) {
     munmap(region->header, region->size);
     if (region->own_locks) {
-      munmap(region->locks, PAGE);
+      munmap(region->locks, 2 * PAGE);
     }
   }
   memset(region, 0, sizeof *region);
@@ -321,8 +339,8 @@ static void pause_cpu(void) {
 #endif
 }
 
-int rlc__region_lock(rlc__region *region, unsigned stripe) {
-  pthread_mutex_t *mutex = &region->locks[stripe].mutex;
+int rlc__region_lock_at(rlc__lock *lock) {
+  pthread_mutex_t *mutex = &lock->mutex;
   int error = pthread_mutex_trylock(mutex);
 
   /* What is done inside takes less time than falling asleep. */
@@ -338,6 +356,10 @@ int rlc__region_lock(rlc__region *region, unsigned stripe) {
     return 1;
   }
   return error == 0 ? 0 : -1;
+}
+
+int rlc__region_lock(rlc__region *region, unsigned stripe) {
+  return rlc__region_lock_at(&region->locks[stripe]);
 }
 
 void rlc__region_unlock(rlc__region *region, unsigned stripe) {

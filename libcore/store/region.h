@@ -11,8 +11,8 @@
 #include "rlcore/rlcore.h"
 
 /*
- * The memory that a table lies in: a header, the locks, the narrow slots, the wide slots, the blocks. Its size
- * is fixed when it is made. Programs that share a region trust each other: one that scribbles over
+ * The memory that a table lies in: a header, the locks, the narrow slots, the wide slots, the blocks, the
+ * index. Its size is fixed when it is made. Programs that share a region trust each other: one that scribbles over
  * it, or cuts a file while others have it mapped, harms them.
  */
 
@@ -91,6 +91,8 @@ typedef struct rlc__layout {
   uint64_t check;       /* a keyed hash of all before it */
 } rlc__layout;
 
+struct rlc__index_area;
+
 typedef struct rlc__header {
   rlc__layout layout;
   char boot_id[40];  /* of the boot that |offset_us| was taken in */
@@ -105,6 +107,8 @@ typedef struct rlc__region {
   rlc__narrow_set *narrow;
   rlc__wide_set *wide;
   rlc__block_set *block;
+  struct rlc__index_area *index; /* see table_index.h */
+  rlc__lock *index_lock;
   size_t size;
   uint64_t slots;
   uint64_t wide_slots;
@@ -143,6 +147,8 @@ int64_t rlc__region_now_us(const rlc__region *region);
 /* Locks a stripe. Returns 0; 1 where the last holder died inside, what it did half being for the
  * caller to put right; or -1 where the lock itself is destroyed. */
 int rlc__region_lock(rlc__region *region, unsigned stripe);
+/* The same with any of the region's locks. */
+int rlc__region_lock_at(rlc__lock *lock);
 void rlc__region_unlock(rlc__region *region, unsigned stripe);
 
 #endif

@@ -75,7 +75,8 @@ typedef struct rlc__store_ops {
   /* Fills |hash| for |key| as the index of this store knows it. Returns 0 or RLC_ERR_NOMEM. */
   int (*identify)(rlc__store *store, const void *key, size_t key_len,
                   char hash[RLC__ENTRY_HASH]);
-  /* Does what |call| says with the index. Returns 0, RLC_ERR_FULL, RLC_ERR_LOST, RLC_ERR_NOMEM, or an
+  /* Does what |call| says with the index. Returns 0, RLC_ERR_FULL, RLC_ERR_LOST, RLC_ERR_NOMEM,
+   * RLC_ERR_INVALID (an entry or a denial that no reader would take for one; nothing was done), or an
    * rlc__error: the store did not answer. */
   int (*index)(rlc__store *store, rlc__index_call *call);
   /* The index's version, read from memory at no cost. NULL where only `index` tells. */

@@ -11,6 +11,7 @@
 #include "base/siphash.h"
 #include "store/blocks.h"
 #include "store/slots.h"
+#include "store/table_index.h"
 
 /* --- what both ways share ------------------------------------------------------------------ */
 
@@ -451,6 +452,22 @@ static int table_decide(rlc__store *store, rlc__call *call) {
   return rlc__table_decide(&((table *)store)->region, call);
 }
 
+static int table_identify(rlc__store *store, const void *key, size_t key_len,
+                          char hash[RLC__ENTRY_HASH]) {
+  rlc__table_identify(&((table *)store)->region, key, key_len, hash);
+  return 0;
+}
+
+static int table_index(rlc__store *store, rlc__index_call *call) {
+  table *t = (table *)store;
+
+  return rlc__table_index(&t->region, &t->memory, call);
+}
+
+static uint64_t table_index_version(rlc__store *store) {
+  return rlc__table_index_version(&((table *)store)->region);
+}
+
 static void table_get_stats(rlc__store *store, rlc_stats *stats) {
   rlc__slots_get_stats(&((table *)store)->region, stats);
 }
@@ -473,6 +490,9 @@ static void table_del(rlc__store *store) {
 }
 
 static const rlc__store_ops table_ops = {.decide = table_decide,
+                                         .identify = table_identify,
+                                         .index = table_index,
+                                         .index_version = table_index_version,
                                          .get_stats = table_get_stats,
                                          .get_fd = table_get_fd,
                                          .del = table_del};

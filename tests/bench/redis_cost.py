@@ -57,6 +57,33 @@ ROWS = {
                                       doubles(0, *[4, 1, 100, 0, 1100, 1100, 3600e6] * 3)),
 }
 
+# The index: its keys and argument for call n. The time of its changes is passed in, so that its version is
+# known: that of the one before the runs that are counted.
+NOW = 1800057600000000
+
+
+def index_keys(*denied):
+    return ["rl:{index}:" + tag for tag in "evug"] + ["rl:{index}:d" + name for name in denied]
+
+
+def denials(n, count):
+    names = ["hashofkey%07dlogin" % (n * count + i) for i in range(count)]
+    one = struct.pack("<IIdddB", 1, 10 ** 9, 600e6, 3600e6, 57600e6, 0)
+    return index_keys(*names), b"C" + one * count
+
+
+def put_of(field, ends, level, policy):
+    return b"P" + bytes([len(field)]) + field + struct.pack("<dIB", ends, level, len(policy)) + policy + b"\0\0"
+
+
+INDEX = {
+    "index: nothing new": lambda n: (index_keys()[:2], b"N" + doubles(NOW + 1, NOW + 1)),
+    "index: a denial": lambda n: denials(n, 1),
+    "index: 64 denials": lambda n: denials(n, 64),
+    "index: a ban": lambda n: (index_keys(), put_of(b"1hashofkey%07dlogin" % n, 3600e6, 1, b"")),
+    "index: an override": lambda n: (index_keys(), put_of(b"2hashofkey%07dapi" % n, 0, 0, b"100/min")),
+}
+
 
 def words(*parts):
     parts = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
@@ -110,6 +137,9 @@ def key(n, i):
 
 def fill(server, row, numbers, first=False):
     """Runs the row once for each key number, sixteen commands at a time."""
+    if row in INDEX:
+        fill_index(server, row, numbers)
+        return
     script, arg, keys = ROWS[row][:3]
     if first and len(ROWS[row]) > 3:
         arg = ROWS[row][3]
@@ -127,6 +157,16 @@ def fill(server, row, numbers, first=False):
             server.reply()
 
 
+def fill_index(server, row, numbers):
+    sha = server.call("SCRIPT", "LOAD", (TOP / "lua" / "index.lua").read_bytes())
+    if not int(server.call("EXISTS", "rl:{index}:e")):
+        keys, arg = INDEX["index: an override"](9999999)
+        server.call("EVALSHA", sha, len(keys), *keys, arg, NOW)
+    for n in numbers:
+        keys, arg = INDEX[row](n)
+        server.call("EVALSHA", sha, len(keys), *keys, arg)
+
+
 def instructions(row, calls):
     folder = Path(tempfile.mkdtemp(prefix="rlcore-callgrind-"))
     server = Server("valgrind", "--tool=callgrind", "--vgdb=no",
@@ -142,6 +182,7 @@ def instructions(row, calls):
 
 
 def bytes_a_key(row, keys=100000):
+    keys = 9000 if row in INDEX else keys # as many as there may be
     server = Server()
     fill(server, row, [1])
 
@@ -153,17 +194,19 @@ def bytes_a_key(row, keys=100000):
     fill(server, row, list(range(keys)), True)
     after = used()
     server.stop()
-    return (after - before) / keys / ROWS[row][2]
+    return (after - before) / keys / (1 if row in INDEX else ROWS[row][2])
 
 
 def rows():
     """(name, instructions, ratio to INCR, bytes a key or None) of each row."""
     base = None
-    for row in ROWS:
-        cost = (instructions(row, 3 * CALLS) - instructions(row, CALLS)) / (2 * CALLS)
+    for row in [*ROWS, *INDEX]:
+        calls = CALLS // 16 if row.startswith("index: 64") else CALLS
+        cost = (instructions(row, 3 * calls) - instructions(row, calls)) / (2 * calls)
         base = base or cost
-        yield row, cost, cost / base, None if row.endswith("deny") else bytes_a_key(
-            row, 10000 if len(ROWS[row]) > 3 else 100000)
+        sized = not row.endswith(("deny", "nothing new", "64 denials"))
+        small = row in ROWS and len(ROWS[row]) > 3
+        yield row, cost, cost / base, bytes_a_key(row, 10000 if small else 100000) if sized else None
 
 
 def main():

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "redis/reader.h"
 #include "store/redis_codec.h"
+#include "store/redis_index_codec.h"
 
 #define MOST_REPLIES 64
 
@@ -145,6 +146,31 @@ static void check_decodings(const redisReply *reply) {
   check_decoding(reply, RLC__OP_CHARGE, CALENDAR, 1);
 }
 
+/* --- the index ------------------------------------------------------------------------------- */
+
+/* All entries of a page that was found good are entries, and can be put again. */
+static void check_index(const redisReply *reply) {
+  static unsigned char arg[RLC__INDEX_ARG_SIZE];
+  rlc__index_page page;
+  rlc__entry entry;
+  size_t n = 0;
+
+  CHECK(rlc__index_answer(reply, 64) >= -1 && rlc__index_answer(reply, 64) <= 64);
+  if (rlc__index_decode(reply, &page) != 0) {
+    return;
+  }
+  CHECK(page.cursor <= page.version && page.now_us >= 0);
+  while (rlc__index_next(&page, &entry)) {
+    rlc__index_call call = {.op = entry.gone ? RLC__INDEX_DROP : RLC__INDEX_PUT, .entry = &entry};
+
+    CHECK(rlc__entry_ok(&entry) && rlc__index_call_ok(&call));
+    CHECK(rlc__index_encode(&call, 0, 0, arg) <= sizeof arg);
+    CHECK(entry.name[RLC_MAX_NAME] == '\0' && entry.display_len <= RLC_MAX_DISPLAY);
+    ++n;
+  }
+  CHECK(page.left == 0 && n <= (size_t)reply->len);
+}
+
 /* --- the target ---------------------------------------------------------------------------- */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -164,6 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_equal(whole.reply[i], pieces.reply[i], 0);
     check_topology(whole.reply[i]);
     check_decodings(whole.reply[i]);
+    check_index(whole.reply[i]);
     freeReplyObject(whole.reply[i]);
     freeReplyObject(pieces.reply[i]);
   }

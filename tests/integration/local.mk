@@ -14,6 +14,7 @@ integration_tests += \
 	%D%/test_scopes.py
 if WITH_REDIS_SERVER
 integration_tests += \
+	%D%/test_penalty.py \
 	%D%/test_redis.py
 endif
 endif
@@ -22,9 +23,11 @@ integration_tests += \
 	%D%/test_cluster.py \
 	%D%/test_fake_redis.py \
 	%D%/test_faults.py \
+	%D%/test_index.py \
 	%D%/test_laws.py \
 	%D%/test_leases.py \
 	%D%/test_rlctl.py \
+	%D%/test_rlctl_index.py \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py
 if WITH_HYPOTHESIS
@@ -49,15 +52,18 @@ EXTRA_DIST += \
 	%D%/test_config.py \
 	%D%/test_fake_redis.py \
 	%D%/test_faults.py \
+	%D%/test_index.py \
 	%D%/test_laws.py \
 	%D%/test_leases.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
 	%D%/test_oracle.py \
+	%D%/test_penalty.py \
 	%D%/test_redirects.py \
 	%D%/test_redis.py \
 	%D%/test_restart.py \
 	%D%/test_rlctl.py \
+	%D%/test_rlctl_index.py \
 	%D%/test_scopes.py \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py \
@@ -71,6 +77,10 @@ tests_integration_hammer_SOURCES = %D%/hammer.c %D%/hammer_tally.c %D%/hammer_ta
 	%D%/histogram.h
 tests_integration_hammer_LDADD = libcore/librlcore.la
 tests_integration_hammer_LDFLAGS = $(AM_LDFLAGS) -no-install
+
+# indexer uses the index of a store itself, which no limiter stands in front of.
+check_PROGRAMS += %D%/indexer
+tests_integration_indexer_SOURCES = %D%/indexer.c
 
 # stepper makes the calls that test_oracle.py has the oracles answer too.
 check_PROGRAMS += %D%/stepper

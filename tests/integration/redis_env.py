@@ -96,6 +96,11 @@ class Redis:
         rows = (line.split(":") for line in lines if line.startswith("cmdstat_"))
         return {name[8:]: int(rest.split(",")[0].split("=")[1]) for name, rest in rows}
 
+    def decisions(self):
+        """How many scripts decided. The index's, which each process runs each second, begin with HGET."""
+        calls = self.calls()
+        return calls.get("evalsha", 0) - calls.get("hget", 0)
+
 
 class Client:
     """A connection to a unix socket's path, or to a host and port; with |password| as the default

@@ -162,7 +162,8 @@ def test_master_without_replica(tmp_path):
         assert mixed["lost"] == 0 and mixed["breaker_opened"] == 0
         assert mixed["allowed"]["store"] > 2 * mixed["denied"]["fail-closed"] > 0
         said = log.read_text()
-        assert said.count("RLC0302 2 no connection to redis at %r" % victim) <= 8
+        # Each process once; those of the living keys too, where the index lies there.
+        assert said.count("RLC0302 2 no connection to redis at %r" % victim) <= 12
         assert "RLC0306 2 connected again to redis at %r" % victim in said
 
 

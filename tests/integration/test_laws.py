@@ -175,8 +175,8 @@ def test_one_script_call_a_decision(redis):
     redis.command("CONFIG", "RESETSTAT")
     hammer(redis.url + SLOW, "9/3650day", "9/3000day", calls=100)
     hammer(redis.url + SLOW, "9/3650day", calls=100)
-    assert redis.calls()["evalsha"] == 200
-    assert redis.calls()["eval"] == 2  # each script once, after NOSCRIPT
+    assert redis.decisions() == 200
+    assert redis.calls()["eval"] in (2, 3)  # each script once, after NOSCRIPT; the index's is in time or not
 
 
 @pytest.mark.parametrize("ahead", [1, 3600])

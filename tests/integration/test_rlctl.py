@@ -8,19 +8,21 @@ import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import time
 
 import pytest
 
 from fake_redis import FakeRedis
-from redis_env import LOGIN, RLCTL, Redis, hammer, rlctl
+from redis_env import LOGIN, RLCTL, Client, Redis, hammer, rlctl
 from topology_env import Cluster, Sentinel
 
 USER, PASSWORD = LOGIN.split(":")
 HASH = "#" + hashlib.sha256(PASSWORD.encode()).hexdigest()
 SLOW = "?timeout=2s&fail=closed"
-COMMANDS = "+evalsha +eval +time +get +set +incrby +append +pexpireat +del +info"
+COMMANDS = ("+evalsha +eval +time +get +set +incrby +append +pexpireat +del +hget +hset +hdel +hlen +hexists +hmget "
+            "+mget +zadd +zrem +zcard +zcount +zmscore +zrangebyscore +info")
 FLAGS = {"env": {key: value for key, value in os.environ.items() if key != "RLCTL_STORE"},
          "text": True, "timeout": 60}
 
@@ -531,6 +533,36 @@ def all_verbs(url):
     return answered
 
 
+def index_verbs(server):
+    """All that the script of the index does, as the URL's user. Returns how often that worked."""
+    script = (pathlib.Path(__file__).resolve().parents[2] / "lua/index.lua").read_text()
+    now, answered = 1800057600000000, 0
+    keys = ["rl:{index}:" + tag for tag in ("e", "v", "u", "g", "dhash-of-16-bytesn")]
+
+    def put(field, lasts):
+        return b"P" + bytes([len(field)]) + field + struct.pack("<dIBBB", lasts, 0, 0, 0, 0)
+
+    def news(version):
+        return b"N" + struct.pack("<dd", version, version)
+
+    with Client(server.socket) as client:
+        try:
+            client.command("AUTH", *LOGIN.split(":"))
+        except RuntimeError:
+            return 0
+        for later, arg in ((0, put(b"2hash-of-16-bytesn", 0)), (1, put(b"1hash-of-16-bytesn", 60e6)),
+                           (2, news(0)), (3, put(b"3pro:n", 0)), (4, news(now + 1)),
+                           (5, b"D1hash-of-16-bytesn"), (6, b"D3pro:n"),
+                           (7, b"C" + struct.pack("<IIdddB", 5, 5, 60e6, 60e6, 60e6, 0)),
+                           (3600000000, put(b"3pro:n", 0))):
+            try:
+                client.command("EVAL", script, len(keys), *keys, arg, now + later)
+                answered += 1
+            except RuntimeError:
+                pass
+    return answered
+
+
 def refused(server):
     """What |server| has refused, by reason and object."""
     return {(entry[3].decode(), entry[7].decode()) for entry in server.command("ACL", "LOG")}
@@ -557,6 +589,7 @@ def test_enough(redis):
     """Every verb is answered, and the server has refused nothing."""
     given(redis, SINGLE)
     assert all_verbs(redis.url + SLOW + "&db=3") == 100
+    assert index_verbs(redis) == 9
     assert refused(redis) == set()
 
 
@@ -566,6 +599,7 @@ def test_no_word_can_go(redis, word):
     """Without it the server refuses something, and tells what in its log."""
     given(redis, [w for w in SINGLE if w != word])
     all_verbs(redis.url + SLOW.replace("2s", "100ms") + "&db=3")
+    index_verbs(redis)
     log = refused(redis)
     if word in ("on", HASH):
         assert ("auth", "AUTH") in log

@@ -6,15 +6,18 @@ if WITH_CMOCKA
 unit_tests += \
 	%D%/test_advice \
 	%D%/test_algorithm \
+	%D%/test_bans \
 	%D%/test_base \
 	%D%/test_blocks \
 	%D%/test_bound \
 	%D%/test_calendar \
+	%D%/test_catalog \
 	%D%/test_client \
 	%D%/test_cluster \
 	%D%/test_connection \
 	%D%/test_guard \
 	%D%/test_http \
+	%D%/test_index \
 	%D%/test_interleave \
 	%D%/test_keeper \
 	%D%/test_keyname \
@@ -40,6 +43,8 @@ if WITH_REDIS_SERVER
 unit_tests += \
 	%D%/test_changes \
 	%D%/test_clocks \
+	%D%/test_index_limits \
+	%D%/test_index_redis \
 	%D%/test_lease \
 	%D%/test_log \
 	%D%/test_mixed \
@@ -56,11 +61,14 @@ check_PROGRAMS += $(unit_tests)
 sanitized_tests = $(fuzz_tests)
 if WITH_CMOCKA
 sanitized_tests += \
+	%D%/test_bans \
 	%D%/test_calendar \
+	%D%/test_catalog \
 	%D%/test_client \
 	%D%/test_connection \
 	%D%/test_guard \
 	%D%/test_keeper \
+	%D%/test_index \
 	%D%/test_lane \
 	%D%/test_limiter \
 	%D%/test_lookup \
@@ -68,6 +76,7 @@ sanitized_tests += \
 	%D%/test_zone
 if WITH_REDIS_SERVER
 sanitized_tests += \
+	%D%/test_index_redis \
 	%D%/test_lease \
 	%D%/test_queue \
 	%D%/test_redis_store \
@@ -75,13 +84,23 @@ sanitized_tests += \
 endif
 endif
 
+tests_unit_test_bans_SOURCES = \
+	%D%/test_bans.c %D%/failing_memory.h %D%/fake_index.c %D%/fake_index.h
 tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
 tests_unit_test_blocks_SOURCES = %D%/test_blocks.c %D%/step_help.h
 tests_unit_test_calendar_SOURCES = %D%/test_calendar.c %D%/tzif_help.h
+tests_unit_test_catalog_SOURCES = %D%/test_catalog.c %D%/failing_memory.h
 tests_unit_test_changes_SOURCES = %D%/test_changes.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_SOURCES = %D%/test_clocks.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_wall_us
 tests_unit_test_cluster_SOURCES = %D%/test_cluster.c %D%/reply_help.h
+tests_unit_test_index_SOURCES = %D%/test_index.c %D%/index_help.h %D%/table_help.h
+tests_unit_test_index_limits_SOURCES = \
+	%D%/test_index_limits.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_index_redis_SOURCES = \
+	%D%/test_index_redis.c %D%/failing_memory.h %D%/fake_server.c %D%/fake_server.h \
+	%D%/index_help.h %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_index_redis_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__client_begin
 tests_unit_test_interleave_SOURCES = %D%/test_interleave.c %D%/step_help.h
 tests_unit_test_keeper_SOURCES = %D%/test_keeper.c %D%/failing_memory.h
 tests_unit_test_lease_SOURCES = \

@@ -32,6 +32,7 @@ typedef struct fake {
   int probe;    /* what probe answers */
   unsigned probed;
   uint32_t news;
+  unsigned indexed; /* how often index was asked */
 } fake;
 
 static unsigned deleted;
@@ -65,12 +66,29 @@ static uint32_t fake_news(rlc__store *store) {
   return ((fake *)store)->news;
 }
 
+static int fake_identify(rlc__store *store, const void *key, size_t key_len,
+                         char hash[RLC__ENTRY_HASH]) {
+  (void)store;
+  memset(hash, 'h', RLC__ENTRY_HASH);
+  memcpy(hash, key, key_len);
+  return 0;
+}
+
+static int fake_index(rlc__store *store, rlc__index_call *call) {
+  fake *f = (fake *)store;
+
+  ++f->indexed;
+  call->version = 7;
+  return f->error;
+}
+
 static void fake_del(rlc__store *store) {
   (void)store;
   ++deleted;
 }
 
-static const rlc__store_ops fake_ops = {.decide = fake_decide, .del = fake_del};
+static const rlc__store_ops fake_ops = {
+    .decide = fake_decide, .identify = fake_identify, .index = fake_index, .del = fake_del};
 static const rlc__store_ops probed_ops = {
     .decide = fake_decide, .probe = fake_probe, .news = fake_news, .del = fake_del};
 
@@ -641,6 +659,69 @@ static void breaker_backs_off_test(void **state) {
   assert_true(atomic_load(&b.open_until_us) - now >= RLC__BREAKER_LONGEST_US / 2);
 }
 
+/* The index is the inner store's, its answers too. */
+static void index_test(void **state) {
+  fixture f;
+  rlc__index_call call;
+  char hash[RLC__ENTRY_HASH];
+
+  (void)state;
+  open_guard(&f, "redis://h?fail=local", "1/s");
+  memset(&call, 0, sizeof call);
+  assert_int_equal(f.guard->ops->identify(f.guard, "key", 3, hash), 0);
+  assert_memory_equal(hash, "keyhhhhhhhhhhhhh", sizeof hash);
+  assert_int_equal(f.guard->ops->index(f.guard, &call), 0);
+  assert_int_equal(call.version, 7);
+  f.inner.error = RLC_ERR_FULL;
+  assert_int_equal(f.guard->ops->index(f.guard, &call), RLC_ERR_FULL);
+  f.inner.error = RLC__ERR_REFUSED;
+  assert_int_equal(f.guard->ops->index(f.guard, &call), RLC__ERR_REFUSED);
+  close_guard(&f);
+}
+
+/* Decisions open the breaker and close it, the index does neither: its failures are none of theirs, and
+ * its success breaks no row of theirs. While the breaker is open the index is not asked, until somebody
+ * might probe. */
+static void index_and_breaker_test(void **state) {
+  const struct timespec nap = {0, 150000000};
+  fixture f;
+  rlc__index_call call;
+
+  (void)state;
+  open_guard(&f, "redis://h?fail=open", "1/s");
+  memset(&call, 0, sizeof call);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  for (unsigned i = 0; i < 3 * RLC__BREAKER_FAILURES; ++i) {
+    assert_int_equal(f.guard->ops->index(f.guard, &call), RLC__ERR_UNAVAILABLE);
+  }
+  assert_int_equal(f.inner.indexed, 3 * RLC__BREAKER_FAILURES);
+  f.inner.error = 0;
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_STORE);
+  f.inner.indexed = 0;
+  for (unsigned i = 0; i < RLC__BREAKER_FAILURES; ++i) {
+    f.inner.error = 0;
+    assert_int_equal(f.guard->ops->index(f.guard, &call), 0);
+    f.inner.error = RLC__ERR_UNAVAILABLE;
+    ask(&f, RLC__OP_CHECK, 1);
+  }
+  f.inner.error = 0;
+  f.inner.asked = 0;
+  assert_int_equal(f.guard->ops->index(f.guard, &call), RLC__ERR_UNAVAILABLE);
+  assert_int_equal(f.inner.indexed, RLC__BREAKER_FAILURES);
+  assert_int_equal(ask(&f, RLC__OP_CHECK, 1)->source, RLC_SOURCE_FAIL_OPEN);
+  assert_int_equal(f.inner.asked, 0);
+  nanosleep(&nap, NULL); /* longer than it is open at first */
+  assert_int_equal(f.guard->ops->index(f.guard, &call), 0);
+  {
+    rlc_stats stats = RLC_STATS_INIT;
+
+    f.guard->ops->get_stats(f.guard, &stats);
+    assert_int_equal(stats.breaker, RLC_BREAKER_OPEN); /* a decision is to prove it */
+    assert_int_equal(stats.store_errors, RLC__BREAKER_FAILURES);
+  }
+  close_guard(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(store_decides_test),
@@ -656,6 +737,8 @@ int main(void) {
       cmocka_unit_test(groups_test),
       cmocka_unit_test(closed_beside_local_test),
       cmocka_unit_test(breaker_opens_test),
+      cmocka_unit_test(index_test),
+      cmocka_unit_test(index_and_breaker_test),
       cmocka_unit_test(probe_test),
       cmocka_unit_test(news_test),
       cmocka_unit_test(part_test),

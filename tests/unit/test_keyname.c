@@ -169,11 +169,30 @@ static void prefix_test(void **state) {
   rlc__keyname_del(NULL);
 }
 
+/* The index's keys share a slot that no partition key's hash is. */
+static void index_test(void **state) {
+  rlc__keyname *names;
+  char buf[RLC__KEYNAME_SIZE];
+  char tail[16 + RLC_MAX_NAME];
+
+  (void)state;
+  memset(tail, 'n', sizeof tail);
+  assert_int_equal(rlc__keyname_new(&names, "a.prefix.of.thirty.two.letters.x", NULL, 0,
+                                    rlc__memory_or_default(NULL)),
+                   0);
+  assert_int_equal(rlc__keyname_format_index(names, 'e', "", 0, buf), 42);
+  assert_string_equal(buf, "a.prefix.of.thirty.two.letters.x:{index}:e");
+  assert_int_equal(rlc__keyname_format_index(names, 'd', tail, sizeof tail, buf), 42 + sizeof tail);
+  assert_memory_equal(buf, "a.prefix.of.thirty.two.letters.x:{index}:dnnn", 45);
+  assert_true(rlc__keyname_format_index(names, 'd', tail, sizeof tail, buf) < sizeof buf);
+  rlc__keyname_del(names);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(hmac_test),  cmocka_unit_test(plain_test),  cmocka_unit_test(lengths_test),
       cmocka_unit_test(reuse_test), cmocka_unit_test(tag_test),    cmocka_unit_test(format_test),
-      cmocka_unit_test(group_test), cmocka_unit_test(prefix_test),
+      cmocka_unit_test(group_test), cmocka_unit_test(index_test), cmocka_unit_test(prefix_test),
   };
   return cmocka_run_group_tests_name("keyname", tests, NULL, NULL);
 }

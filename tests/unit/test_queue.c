@@ -142,7 +142,7 @@ static void many_test(void **state) {
   assert_int_equal(allowed, 600);
   assert_int_equal(rlc_limiter_get_stats(limiter, &stats), 0);
   assert_int_equal(stats.allowed, 600);
-  assert_int_equal(stats.connects, 1);
+  assert_in_range(stats.connects, 1, 2); /* the helper thread may have asked for news meanwhile */
 }
 
 /* Every verb has the meaning that it has for one who waits, results and all. */

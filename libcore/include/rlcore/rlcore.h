@@ -126,7 +126,9 @@ typedef enum rlc_algorithm {
  *     ban=n/window:time[:longest]
  *                      a key that was denied n times within the window ("5/10min:1h") is banned for
  *                      the time; for twice as long if that happens again before as much time has passed
- *                      without, and so on up to the longest (default: the time, times 16)
+ *                      without, and so on up to the longest (default: the time, times 16). What counts
+ *                      is a check, grant or acquire that this limit refused for want of room: not what is
+ *                      above its capacity, nor what a ban or fail policy closed refuses
  *
  * and with algorithm=fixed-window, whose windows may also be of a month, of 2, 3, 4 or 6, or of a year,
  *
@@ -222,7 +224,8 @@ RLC_API void rlc_options_set_shm_fd(rlc_options *options, int fd);
  * most: they then stand in the store's index, for who may read that. Default: they do not. */
 RLC_API void rlc_options_set_display(rlc_options *options, int on);
 /* For tests and simulations: every decision asks |clock| for the time, in place of the store's
- * own clock. NULL takes it away. */
+ * own clock. NULL takes it away. No helper thread then looks after the index: denials that make a ban
+ * are handed on by the call that counts them, and rlc_limiter_refresh does the rest. */
 RLC_API void rlc_options_set_test_clock(rlc_options *options, rlc_clock_fn *clock, void *user);
 
 /* --- limits, results, decisions ------------------------------------------------------------ */
@@ -258,7 +261,8 @@ typedef enum rlc_source {
   RLC_SOURCE_FALLBACK = 2,     /* fail policy local: this machine's share */
   RLC_SOURCE_FAIL_OPEN = 3,    /* fail policy open */
   RLC_SOURCE_FAIL_CLOSED = 4,  /* fail policy closed */
-  RLC_SOURCE_BAN = 5           /* the key is banned: the store was not asked */
+  RLC_SOURCE_BAN = 5           /* the key is banned: the store was not asked. With several limits it is
+                                  asked what the others say where results are wanted, and charges none */
 } rlc_source;
 
 /* Returns "store", "fallback", "fail-open", "fail-closed" or "ban", or "none" for another value. */
@@ -434,6 +438,10 @@ RLC_API void rlc_lease_del(rlc_lease *lease);
  *   override   a key has another policy under a limit's name
  *   tier       what a limit's name means for all keys of a tier: a policy
  *   member     a key is of a tier
+ *
+ * The copy comes with a process's first decisions: those on redis that are made before the store has told
+ * it, which takes no longer than one more command, go without; after a minute without decisions the next
+ * go by one as old. What was known holds while the store is away. Of a table it is always there.
  *
  * For a limit the key's override goes first, then its tier (the index's, else the limit's own), then the
  * limit's policy. All but a tier are of a partition key, whatever its group; the index knows keys by
