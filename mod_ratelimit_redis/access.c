@@ -7,6 +7,9 @@
 
 #include "answer.h"
 #include "config.h"
+#include "count.h"
+#include "exempt.h"
+#include "journal.h"
 #include "key.h"
 #include "stores.h"
 
@@ -82,13 +85,6 @@ static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const
     return "more limits than one request can have, which is " APR_STRINGIFY(RLC_MAX_LIMITS)
            ": take some away, or join rates in one policy such as \"10/s,1000/h\"";
   }
-  if (limit->key_len > RLC_MAX_KEY) {
-    return "a key longer than " APR_STRINGIFY(RLC_MAX_KEY) " bytes: write a key= that is shorter";
-  }
-  if (limit->group_len > RLC_MAX_KEY) {
-    return "a group longer than " APR_STRINGIFY(RLC_MAX_KEY)
-           " bytes: write a group= that is shorter";
-  }
   batch->lines[batch->n] = line;
   batch->limits[batch->n] = *limit;
   batch->results[batch->n] = (rlc_result)RLC_RESULT_INIT;
@@ -106,7 +102,7 @@ static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int ph
   for (int i = 0; i < conf->lines->nelts && why == NULL; ++i) {
     ratelimit_line *line = APR_ARRAY_IDX(conf->lines, i, ratelimit_line *);
 
-    if ((phase == INSIDE || line->late == phase) &&
+    if ((phase == INSIDE || line->late == phase) && !ratelimit_is_own_page(r, conf, line) &&
         ratelimit_make_limit(r, line, &address, &limit) && !is_decided(state, line, &limit)) {
       if (limit.fail == RLC_FAIL_DEFAULT) {
         limit.fail = ratelimit_get_fail(conf);
@@ -135,27 +131,6 @@ static ratelimit_state *get_state(request_rec *r) {
   return state;
 }
 
-/* Refusals are in the access log, each of them. The error log tells that there are some, and whose:
- * httpd puts the client's address at the head of the line. Keys stay out of it. */
-static void log_refusal(request_rec *r, const ratelimit_batch *batch, int dry) {
-  static volatile apr_uint32_t last[2];
-  const rlc_decision *decision = &batch->decision;
-  const char *label = batch->lines[decision->index]->label;
-
-  if (!APLOGrinfo(r) || !ratelimit_log_due(&last[dry])) {
-    return;
-  }
-  if (dry) {
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                  "RLR0006: dry run: the limit %s would have refused this request (source %s)",
-                  label, rlc_source_name(decision->source));
-  } else {
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                  "RLR0007: the limit %s refuses this request (source %s)", label,
-                  rlc_source_name(decision->source));
-  }
-}
-
 /* Lines that contradict each other are a mistake of the configuration. A dry run says so too. */
 static int log_contradiction(request_rec *r, const char *why, int dry) {
   static volatile apr_uint32_t last;
@@ -171,6 +146,7 @@ static int decide(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_stat
   ratelimit_batch batch;
   const char *why = gather(r, conf, phase, state, &batch);
   int dry = ratelimit_get_mode(conf) == RATELIMIT_DRY_RUN;
+  apr_uint64_t begun;
 
   if (why != NULL) {
     return log_contradiction(r, why, dry);
@@ -179,26 +155,39 @@ static int decide(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_stat
     return DECLINED;
   }
   batch.decision = (rlc_decision)RLC_DECISION_INIT;
+  begun = ratelimit_count_clock();
   if (rlc_limiter_check(ratelimit_limiter(), batch.limits, (size_t)batch.n, batch.results,
                         &batch.decision) < 0) {
     return log_contradiction(r, "limits that the library does not take", dry);
   }
+  ratelimit_journal_forwarded(r, &batch);
+  ratelimit_count(&batch, dry, begun);
   note_decided(r, state, &batch);
-  ratelimit_tell(r, conf, state, &batch);
+  ratelimit_tell(r, conf, state, &batch, dry);
   if (batch.decision.allowed) {
     return DECLINED;
   }
-  log_refusal(r, &batch, dry);
-  return dry ? DECLINED : ratelimit_refuse(r, state, &batch);
+  ratelimit_journal_refusal(r, conf, &batch, dry);
+  return dry ? DECLINED : ratelimit_refuse(r, conf, state, &batch);
 }
 
 /* A subrequest is not counted, nor is the page of an error. */
-static int is_exempt(const request_rec *r) {
+static int is_inner(const request_rec *r) {
   if (r->main != NULL) {
     return 1;
   }
   for (const request_rec *prev = r->prev; prev != NULL; prev = prev->prev) {
     if (prev->status != HTTP_OK) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+/* Conditions are not asked for nothing. */
+static int has_lines(const ratelimit_dir_conf *conf, int phase) {
+  for (int i = 0; i < conf->lines->nelts; ++i) {
+    if (phase == INSIDE || APR_ARRAY_IDX(conf->lines, i, ratelimit_line *)->late == phase) {
       return 1;
     }
   }
@@ -212,7 +201,7 @@ static int check(request_rec *r, int phase) {
       ap_get_module_config(r->per_dir_config, &ratelimit_redis_module);
   ratelimit_state *state;
 
-  if (conf->lines == NULL || is_exempt(r) || ratelimit_get_mode(conf) == RATELIMIT_OFF) {
+  if (conf->lines == NULL || is_inner(r) || ratelimit_get_mode(conf) == RATELIMIT_OFF) {
     return DECLINED;
   }
   state = get_state(r);
@@ -221,6 +210,9 @@ static int check(request_rec *r, int phase) {
   }
   if (phase != LATE) { /* MultiViews changes the place between the two */
     state->lines = conf->lines;
+  }
+  if (conf->exempt != NULL && has_lines(conf, phase) && ratelimit_is_exempt(r, conf->exempt)) {
+    return DECLINED;
   }
   return decide(r, conf, state, phase);
 }

@@ -7,45 +7,12 @@
 #include <mod_core.h>
 #include <util_filter.h>
 
+#include "fields.h"
 #include "text.h"
 
 /* A refusal by fail policy: nobody knows when the store is back, and the clients should not come
  * back all at once. */
 enum { BACK_SOON_S = 1, BACK_LATE_S = 5 };
-
-/* --- fields -------------------------------------------------------------------------------- */
-
-static const char *append(apr_pool_t *pool, const char *list, const char *more) {
-  return list == NULL ? more : apr_pstrcat(pool, list, ", ", more, NULL);
-}
-
-/* While a fail policy passes or refuses everything, what is left of a quota is not known. Of a ban it is
- * told when it ends: nothing is left until then. */
-static int is_counted(const rlc_result *result) {
-  return result->source == RLC_SOURCE_STORE || result->source == RLC_SOURCE_FALLBACK ||
-         result->source == RLC_SOURCE_BAN;
-}
-
-static void add_fields(request_rec *r, ratelimit_state *state, const ratelimit_batch *batch) {
-  char item[96];
-
-  for (int i = 0; i < batch->n; ++i) {
-    const ratelimit_line *line = batch->lines[i];
-
-    state->policy_field = append(r->pool, state->policy_field, line->policy_items);
-    if (is_counted(&batch->results[i])) {
-      size_t len = rlc_http_format_limit(item, sizeof item, line->label, &batch->results[i]);
-
-      state->limit_field = append(r->pool, state->limit_field,
-                                  apr_pstrmemdup(r->pool, item, len < sizeof item ? len : 0));
-    }
-  }
-  /* err_headers_out goes with every answer: errors, and what an internal redirect leads to. */
-  apr_table_setn(r->err_headers_out, "RateLimit-Policy", state->policy_field);
-  if (state->limit_field != NULL) {
-    apr_table_setn(r->err_headers_out, "RateLimit", state->limit_field);
-  }
-}
 
 /* --- environment --------------------------------------------------------------------------- */
 
@@ -73,14 +40,14 @@ static void set_environment(request_rec *r, const ratelimit_batch *batch) {
 }
 
 void ratelimit_tell(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_state *state,
-                    const ratelimit_batch *batch) {
+                    const ratelimit_batch *batch, int dry) {
   const rlc_decision *decision = &batch->decision;
-
-  if (ratelimit_get_headers(conf) == RATELIMIT_HEADERS_DRAFT_08) {
-    add_fields(r, state, batch);
-  }
   /* The second decision on a request is told of where it binds more than the first. */
-  if (!state->told || !decision->allowed || decision->result.remaining < state->remaining) {
+  int binds =
+      !state->told || !decision->allowed || decision->result.remaining < state->remaining;
+
+  ratelimit_send_fields(r, conf, state, batch, binds, dry);
+  if (binds) {
     set_environment(r, batch);
     state->told = 1;
     state->remaining = decision->allowed ? decision->result.remaining : 0;
@@ -89,42 +56,102 @@ void ratelimit_tell(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_st
 
 /* --- refusals ------------------------------------------------------------------------------ */
 
+/* A line in .htaccess says how its own refusals look, but keeps no connection that the server ends. */
+static ratelimit_refusal find_refusal(const ratelimit_dir_conf *conf, const ratelimit_line *line) {
+  ratelimit_refusal refusal = ratelimit_merge_refusal(conf->refusal, line->refusal);
+
+  if (line->scope != NULL && conf->refusal.close > 0) {
+    refusal.close = 1;
+  }
+  return refusal;
+}
+
+int ratelimit_is_own_page(const request_rec *r, const ratelimit_dir_conf *conf,
+                          const ratelimit_line *line) {
+  ratelimit_refusal refusal;
+
+  if (conf->refusal.redirect == NULL && line->refusal.redirect == NULL) {
+    return 0;
+  }
+  refusal = find_refusal(conf, line);
+  return ratelimit_is_page(r, &refusal);
+}
+
+/* One limit that asks for it is enough. */
+static int ends_connection(const ratelimit_dir_conf *conf, const ratelimit_batch *batch) {
+  for (int i = 0; i < batch->n; ++i) {
+    ratelimit_refusal refusal = find_refusal(conf, batch->lines[i]);
+
+    if (!batch->results[i].allowed && ratelimit_get_close(&refusal)) {
+      return 1;
+    }
+  }
+  return 0;
+}
+
+static rlc_problem find_problem(rlc_source source) {
+  if (source == RLC_SOURCE_FAIL_CLOSED) {
+    return RLC_PROBLEM_REDUCED_CAPACITY;
+  }
+  return source == RLC_SOURCE_BAN ? RLC_PROBLEM_ABNORMAL_USAGE : RLC_PROBLEM_QUOTA_EXCEEDED;
+}
+
 static const char *format_problem(request_rec *r, int status, const ratelimit_batch *batch) {
+  rlc_problem problem = find_problem(batch->decision.source);
   const char *names[RLC_MAX_LIMITS];
   size_t n = 0;
+  char usual[1024]; /* enough for a few names */
   size_t size;
-  char *body = NULL;
-  char none[1];
+  char *body;
 
   for (int i = 0; i < batch->n; ++i) {
     if (!batch->results[i].allowed) {
       names[n++] = batch->lines[i]->label;
     }
   }
-  size = rlc_http_format_problem(none, sizeof none, status, names, n) + 1;
+  size = rlc_http_format_problem(usual, sizeof usual, problem, status, names, n) + 1;
+  if (size <= sizeof usual) {
+    return apr_pstrmemdup(r->pool, usual, size - 1);
+  }
   body = apr_palloc(r->pool, size);
-  rlc_http_format_problem(body, size, status, names, n);
+  rlc_http_format_problem(body, size, problem, status, names, n);
   return body;
 }
 
-int ratelimit_refuse(request_rec *r, ratelimit_state *state, const ratelimit_batch *batch) {
+static void set_retry_after(request_rec *r, const ratelimit_batch *batch) {
   char seconds[24];
-  size_t len = 0;
 
   if (batch->decision.source == RLC_SOURCE_FAIL_CLOSED) {
-    state->refused = HTTP_SERVICE_UNAVAILABLE;
     apr_table_set(r->err_headers_out, "Retry-After",
                   apr_itoa(r->pool, (int)ap_random_pick(BACK_SOON_S, BACK_LATE_S)));
-  } else {
-    state->refused = HTTP_TOO_MANY_REQUESTS;
-    len = rlc_http_format_retry_after(seconds, sizeof seconds, batch->decision.result.retry_us);
-    if (len > 0) {
-      apr_table_set(r->err_headers_out, "Retry-After", seconds);
-    }
+  } else if (rlc_http_format_retry_after(seconds, sizeof seconds,
+                                         batch->decision.result.retry_us) > 0) {
+    apr_table_set(r->err_headers_out, "Retry-After", seconds);
   }
+}
+
+int ratelimit_refuse(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_state *state,
+                     const ratelimit_batch *batch) {
+  ratelimit_refusal refusal = find_refusal(conf, batch->lines[batch->decision.index]);
+  int by_quota = batch->decision.source != RLC_SOURCE_FAIL_CLOSED;
+  int wants_problem = ratelimit_wants_problem(apr_table_get(r->headers_in, "Accept"));
+  const char *page = by_quota && !wants_problem ? ratelimit_find_page(r, &refusal) : NULL;
+
   /* RFC 6585, section 4: such an answer must not be stored by a cache. */
   apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-  if (ratelimit_wants_problem(apr_table_get(r->headers_in, "Accept"))) {
+  if (ends_connection(conf, batch)) {
+    r->connection->keepalive = AP_CONN_CLOSE;
+  }
+  if (page != NULL) {
+    /* 303 makes a GET of every method. It has no Retry-After, which would ask to wait before the
+     * page (RFC 9110, section 10.2.3). */
+    apr_table_setn(r->headers_out, "Location", page);
+    state->refused = HTTP_SEE_OTHER;
+    return state->refused;
+  }
+  state->refused = by_quota ? ratelimit_get_status(&refusal) : HTTP_SERVICE_UNAVAILABLE;
+  set_retry_after(r, batch);
+  if (wants_problem) {
     state->problem = format_problem(r, state->refused, batch);
   }
   return state->refused;

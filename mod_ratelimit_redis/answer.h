@@ -23,14 +23,20 @@ typedef struct ratelimit_state {
   apr_uint64_t remaining;    /* of which so many units are left */
   const char *policy_field;  /* RateLimit-Policy so far, or NULL */
   const char *limit_field;   /* RateLimit so far, or NULL */
+  int exposed;               /* the fields are named to scripts of other origins */
   const char *problem;       /* the body in problem+json, or NULL */
 } ratelimit_state;
 
-/* Tells of a decision in header fields, environment and notes. */
+/* Tells of a decision in header fields, environment and notes. |dry|: refusals are not made. */
 void ratelimit_tell(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_state *state,
-                    const ratelimit_batch *batch);
-/* Prepares the refusal of the request and returns its status, 429 or 503. */
-int ratelimit_refuse(request_rec *r, ratelimit_state *state, const ratelimit_batch *batch);
+                    const ratelimit_batch *batch, int dry);
+/* Whether this is a request for the page that refusals by |line| lead to: it is shown, also under a
+ * limit that covers it. */
+int ratelimit_is_own_page(const request_rec *r, const ratelimit_dir_conf *conf,
+                          const ratelimit_line *line);
+/* Prepares the refusal of the request and returns its status, 429 or 503 if nothing else is set. */
+int ratelimit_refuse(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_state *state,
+                     const ratelimit_batch *batch);
 
 void ratelimit_register_answer(apr_pool_t *pool);
 

@@ -2,8 +2,10 @@
 #include "key.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include <apr_atomic.h>
+#include <apr_sha1.h>
 #include <apr_strings.h>
 
 #include "text.h"
@@ -42,13 +44,37 @@ static void log_bad_cost(request_rec *r, ratelimit_line *line) {
   }
 }
 
-/* The address that mod_remoteip leaves. A host commonly has a whole IPv6 /64 to pick from. */
-static const char *client_address(request_rec *r) {
+/* --- the client's address ------------------------------------------------------------------ */
+
+/* The address that mod_remoteip leaves. A host commonly has a whole IPv6 /64 to pick from. |line|
+ * may have prefixes of its own, or be NULL. */
+static const char *client_address(request_rec *r, const ratelimit_line *line) {
   char buf[ADDRESS_SIZE];
-  size_t len = rlc_http_format_address(buf, sizeof buf, r->useragent_ip, IPV4_PREFIX, IPV6_PREFIX);
+  int v4 = line != NULL && line->v4_prefix > 0 ? line->v4_prefix : IPV4_PREFIX;
+  int v6 = line != NULL && line->v6_prefix > 0 ? line->v6_prefix : IPV6_PREFIX;
+  size_t len = rlc_http_format_address(buf, sizeof buf, r->useragent_ip, (unsigned)v4, (unsigned)v6);
 
   return len > 0 && len < sizeof buf ? apr_pstrmemdup(r->pool, buf, len) : r->useragent_ip;
 }
+
+/* The line whose expression this thread evaluates: its prefixes hold for %{RATELIMIT_ADDRESS}. */
+static __thread const ratelimit_line *line_at_work;
+
+static const char *address_variable(ap_expr_eval_ctx_t *ctx, const void *data) {
+  (void)data;
+  return client_address(ctx->r, line_at_work);
+}
+
+int ratelimit_lookup_variable(ap_expr_lookup_parms *parms) {
+  if (parms->type != AP_EXPR_FUNC_VAR || strcasecmp(parms->name, "RATELIMIT_ADDRESS") != 0) {
+    return DECLINED;
+  }
+  *parms->func = (const void *)(uintptr_t)address_variable;
+  *parms->data = NULL;
+  return OK;
+}
+
+/* --- what a line says of a request --------------------------------------------------------- */
 
 static apr_uint32_t find_cost(request_rec *r, ratelimit_line *line) {
   apr_uint32_t cost;
@@ -78,14 +104,19 @@ static const char *find_key(request_rec *r, const ratelimit_line *line, const ch
   const char *key;
 
   if (line->key != NULL) {
+    line_at_work = line;
     key = ap_expr_str_exec(r, line->key, &err);
+    line_at_work = NULL;
     if (err == NULL && key != NULL) {
       return key;
     }
     log_broken(r, line, "key", err != NULL ? err : "no result");
   }
+  if (line->v4_prefix > 0 || line->v6_prefix > 0) {
+    return client_address(r, line);
+  }
   if (*address == NULL) {
-    *address = client_address(r);
+    *address = client_address(r, NULL);
   }
   return *address;
 }
@@ -121,8 +152,33 @@ static int applies(request_rec *r, const ratelimit_line *line) {
   return yes > 0;
 }
 
+/* A key or group that is longer than the library takes is told by a hash. The NUL keeps that apart
+ * from all that are not. */
+static const char *shorten(apr_pool_t *pool, const char *bytes, size_t *len) {
+  static const char head[] = "\0sha1";
+  apr_sha1_ctx_t sha1;
+  char *hash;
+
+  if (*len <= RLC_MAX_KEY) {
+    return bytes;
+  }
+  hash = apr_palloc(pool, sizeof head + APR_SHA1_DIGESTSIZE);
+  memcpy(hash, head, sizeof head);
+  apr_sha1_init(&sha1);
+  for (size_t at = 0; at < *len; at += RLC_MAX_KEY) {
+    size_t left = *len - at;
+
+    apr_sha1_update_binary(&sha1, (const unsigned char *)bytes + at,
+                           (unsigned)(left < RLC_MAX_KEY ? left : RLC_MAX_KEY));
+  }
+  apr_sha1_final((unsigned char *)hash + sizeof head, &sha1);
+  *len = sizeof head + APR_SHA1_DIGESTSIZE;
+  return hash;
+}
+
 int ratelimit_make_limit(request_rec *r, ratelimit_line *line, const char **address,
                          rlc_limit *limit) {
+  const char *group;
   const char *key;
   char *scoped;
   size_t len;
@@ -146,10 +202,12 @@ int ratelimit_make_limit(request_rec *r, ratelimit_line *line, const char **addr
   }
   limit->policy = line->policy;
   limit->name = line->name;
-  limit->key = key;
+  limit->key = shorten(r->pool, key, &len);
   limit->key_len = len;
   limit->fail = line->fail;
-  limit->group = find_group(r, line);
-  limit->group_len = strlen(limit->group);
+  group = find_group(r, line);
+  len = strlen(group);
+  limit->group = shorten(r->pool, group, &len);
+  limit->group_len = len;
   return 1;
 }

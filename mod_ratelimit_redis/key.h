@@ -10,6 +10,9 @@
 int ratelimit_make_limit(request_rec *r, ratelimit_line *line, const char **address,
                          rlc_limit *limit);
 
+/* A hook of httpd's expressions: the variable RATELIMIT_ADDRESS, the client's address as a key. */
+int ratelimit_lookup_variable(ap_expr_lookup_parms *parms);
+
 /* Returns 1 at most once in a second of this process for one |*last|, which starts at 0: a line
  * that a client can provoke is logged no more often. */
 int ratelimit_log_due(volatile apr_uint32_t *last);

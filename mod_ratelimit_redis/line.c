@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 
 #include "config.h"
+#include "option.h"
 #include "text.h"
 
 /* --- policies in a pool -------------------------------------------------------------------- */
@@ -60,7 +61,7 @@ const char *ratelimit_set_policy(cmd_parms *cmd, void *dir_conf, const char *nam
                                  const char *text) {
   ratelimit_server_conf *conf =
       ap_get_module_config(cmd->server->module_config, &ratelimit_redis_module);
-  const char *why = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
+  const char *why = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT | NOT_IN_HTACCESS);
   ratelimit_named *named;
 
   (void)dir_conf;
@@ -100,10 +101,22 @@ static const char *format_items(apr_pool_t *pool, const ratelimit_line *line, co
   return items;
 }
 
+static const char *format_quotas(apr_pool_t *pool, const rlc_policy *policy) {
+  char item[80];
+  const char *items = "";
+
+  for (unsigned i = 0; i < rlc_policy_get_rates(policy); ++i) {
+    rlc_http_format_quota(item, sizeof item, policy, i);
+    items = apr_pstrcat(pool, items, i > 0 ? ", " : "", item, NULL);
+  }
+  return items;
+}
+
 static void use_policy(apr_pool_t *pool, ratelimit_line *line, const rlc_policy *policy) {
   line->policy = policy;
   line->label = line->name != NULL ? line->name : rlc_policy_get_name(policy);
   line->policy_items = format_items(pool, line, line->label);
+  line->quota_items = format_quotas(pool, policy);
   if (line->label == NULL) {
     /* The library names it in the item, in quotes: the name that its counters have too. */
     const char *end = strchr(line->policy_items + 1, '"');
@@ -143,127 +156,6 @@ static const char *find_clash(apr_pool_t *pool, const ratelimit_line *line,
 
 /* --- RateLimit ----------------------------------------------------------------------------- */
 
-enum { OPT_NAME, OPT_KEY, OPT_COST, OPT_WHEN, OPT_FAIL, OPT_GROUP, OPT_CHARGE, OPTIONS };
-
-static const char *const option_names[OPTIONS] = {"name", "key",   "cost",  "when",
-                                                  "fail", "group", "charge"};
-
-static const char *read_expr(cmd_parms *cmd, const char *option, const char *text, unsigned flags,
-                             ratelimit_line *line, const ap_expr_info_t **out) {
-  const char *err = NULL;
-
-  flags |= AP_EXPR_FLAG_DONT_VARY;
-  if (line->scope != NULL) {
-    flags |= AP_EXPR_FLAG_RESTRICTED | AP_EXPR_FLAG_RESTRICTED_FILE_FUNC;
-  }
-  *out = ap_expr_parse_cmd(cmd, text, flags, &err, NULL);
-  if (err != NULL) {
-    return apr_psprintf(cmd->pool, "RateLimit: in %s=\"%s\": %s: write an expression of httpd's "
-                        "own, such as \"%%{HTTP:X-API-Key}\" for a value or "
-                        "\"%%{REQUEST_METHOD} == 'POST'\" for a condition",
-                        option, ap_escape_logitem(cmd->temp_pool, text), err);
-  }
-  if (ratelimit_expr_reads_user(text)) {
-    line->late = 1;
-  }
-  return NULL;
-}
-
-static const char *read_option(cmd_parms *cmd, ratelimit_line *line, int option,
-                               const char *text) {
-  const char *why = NULL;
-  apr_uint32_t cost;
-  int at;
-
-  switch (option) {
-  case OPT_NAME:
-    line->name = text;
-    if (!rlc_name_ok(text)) {
-      why = apr_psprintf(cmd->pool, "RateLimit: name=\"%s\" cannot name a limit: write a letter "
-                         "and then at most %d letters, digits, \"-\" or \"_\"",
-                         ap_escape_logitem(cmd->temp_pool, text), RLC_MAX_NAME - 1);
-    }
-    return why;
-  case OPT_KEY:
-    return read_expr(cmd, "key", text, AP_EXPR_FLAG_STRING_RESULT, line, &line->key);
-  case OPT_GROUP:
-    return read_expr(cmd, "group", text, AP_EXPR_FLAG_STRING_RESULT, line, &line->group);
-  case OPT_WHEN:
-    return read_expr(cmd, "when", text, 0, line, &line->when);
-  case OPT_COST:
-    if (ratelimit_expr_varies(text)) {
-      return read_expr(cmd, "cost", text, AP_EXPR_FLAG_STRING_RESULT, line, &line->cost);
-    }
-    if (!ratelimit_parse_cost(text, RLC_MAX_QUOTA, &cost) || cost > RLC_MAX_QUOTA) {
-      return apr_psprintf(cmd->pool, "RateLimit: cost=\"%s\" is no cost: write a whole number from "
-                          "0 to %u, or an expression such as cost=\"%%{ENV:api_cost}\"",
-                          ap_escape_logitem(cmd->temp_pool, text), RLC_MAX_QUOTA);
-    }
-    line->fixed_cost = cost;
-    return NULL;
-  case OPT_FAIL:
-    at = ratelimit_choose(cmd, ratelimit_fail_words, 4, text, "fail policy", &why);
-    line->fail = at >= 0 ? (rlc_fail)at : RLC_FAIL_DEFAULT;
-    return why;
-  default:
-    return "RateLimit: charge= is not available in this version: leave it out";
-  }
-}
-
-static const char *unknown_option(cmd_parms *cmd, const ratelimit_word *word) {
-  static const char *const of_policy[] = {"algorithm", "burst", "align", "tz", "anchor",
-                                          "delay", "ban"};
-
-  if (word->name == NULL) {
-    return apr_psprintf(cmd->pool, "RateLimit: \"%s\" is one argument too many: write the policy "
-                        "first, in quotes if it has spaces, and then name=, key=, cost=, when=, "
-                        "fail= or group=, with quotes around a value that has spaces",
-                        ap_escape_logitem(cmd->temp_pool, word->value));
-  }
-  if (ratelimit_find_word(of_policy, sizeof of_policy / sizeof of_policy[0], word->name) >= 0) {
-    return apr_psprintf(cmd->pool, "RateLimit: %s= belongs to the policy: write both in one pair "
-                        "of quotes, as in \"100/min %s=%s\"",
-                        word->name, word->name, ap_escape_logitem(cmd->temp_pool, word->value));
-  }
-  return apr_psprintf(cmd->pool, "RateLimit: there is no option %s=: write name=, key=, cost=, "
-                      "when=, fail= or group=",
-                      ap_escape_logitem(cmd->temp_pool, word->name));
-}
-
-static const char *bad_quotes(ratelimit_words got) {
-  if (got == RATELIMIT_WORDS_OPEN) {
-    return "RateLimit: a quote is not closed: write one at the end of the value";
-  }
-  return got == RATELIMIT_WORDS_JOINED
-             ? "RateLimit: text follows a closing quote: write a space between them"
-             : NULL;
-}
-
-static const char *read_options(cmd_parms *cmd, ratelimit_line *line, char *rest) {
-  ratelimit_word word;
-  ratelimit_words got;
-  unsigned seen = 0;
-  const char *why;
-  int option;
-
-  while ((got = ratelimit_next_word(&rest, &word)) == RATELIMIT_WORDS_ONE) {
-    option = word.name != NULL ? ratelimit_find_word(option_names, OPTIONS, word.name) : -1;
-    if (option < 0) {
-      return unknown_option(cmd, &word);
-    }
-    if (seen & 1u << option) {
-      return apr_psprintf(cmd->pool, "RateLimit: %s= is there twice: write it once",
-                          option_names[option]);
-    }
-    seen |= 1u << option;
-    why = read_option(cmd, line, option, word.value);
-    if (why != NULL) {
-      return why;
-    }
-  }
-  return bad_quotes(got);
-}
-
 /* A limit from .htaccess counts for its folder alone. The NULs keep it apart from every key that
  * the server's own lines can make, for those are C strings. */
 static void set_scope(cmd_parms *cmd, ratelimit_line *line) {
@@ -293,13 +185,18 @@ const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args)
     return why;
   }
   line->fixed_cost = 1;
+  line->refusal = RATELIMIT_REFUSAL_UNSET;
+  line->v4_prefix = -1;
+  line->v6_prefix = -1;
+  line->phase = -1;
+  line->warn = -1;
   line->file = cmd->directive->filename;
   line->file_line = cmd->directive->line_num;
   if (in_htaccess) {
     set_scope(cmd, line);
   }
   got = ratelimit_next_word(&rest, &word);
-  why = bad_quotes(got);
+  why = ratelimit_bad_quotes(got);
   if (why != NULL) {
     return why;
   }
@@ -308,7 +205,7 @@ const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args)
            "quotes such as \"100/min\"";
   }
   policy = word.value;
-  why = read_options(cmd, line, rest);
+  why = ratelimit_read_options(cmd, line, rest);
   if (why == NULL && *policy >= '0' && *policy <= '9') {
     const rlc_policy *parsed;
 

@@ -5,6 +5,7 @@
 #include <ap_expr.h>
 
 #include "module.h"
+#include "refusal.h"
 
 /* A RateLimitPolicy, and where it is written. */
 typedef struct ratelimit_named {
@@ -20,6 +21,7 @@ typedef struct ratelimit_line {
   const char *name;            /* name=, or NULL */
   const char *label;           /* what the fields call it: its name, the policy's, or its id */
   const char *policy_items;    /* its items of RateLimit-Policy, one a rate */
+  const char *quota_items;     /* the same in the drafts before 08 */
   const char *scope;           /* what goes before every key of it; NULL outside .htaccess */
   apr_size_t scope_len;
   const ap_expr_info_t *key;   /* NULL: the client's address */
@@ -27,10 +29,17 @@ typedef struct ratelimit_line {
   const ap_expr_info_t *cost;  /* NULL: always |fixed_cost| */
   const ap_expr_info_t *when;  /* NULL: always */
   apr_uint32_t fixed_cost;
+  int v4_prefix;               /* bits of the address that count; -1: unset */
+  int v6_prefix;
+  int warn;                    /* as RateLimitWarn; -1: unset */
+  int by_address;              /* its key reads the client's address */
+  int phase;                   /* 0: early; 1: late; -1: as its expressions need it */
   rlc_fail fail;
-  int late;                    /* reads the user: decided after authentication */
+  ratelimit_refusal refusal;   /* what is unset is that of the request's place */
+  int late;                    /* decided after authentication */
   const char *file;
   int file_line;
+  unsigned row;                /* where the status page counts it; 0: not known yet */
   volatile apr_uint32_t warned; /* this process has logged that its cost is no number */
 } ratelimit_line;
 

@@ -8,18 +8,49 @@ mod_ratelimit_redis_mod_ratelimit_redis_la_SOURCES = \
 	%D%/access.h \
 	%D%/answer.c \
 	%D%/answer.h \
+	%D%/chart.c \
+	%D%/chart.h \
 	%D%/config.c \
 	%D%/config.h \
+	%D%/exempt.c \
+	%D%/exempt.h \
+	%D%/fields.c \
+	%D%/fields.h \
+	%D%/journal.c \
+	%D%/journal.h \
+	%D%/count.c \
+	%D%/count.h \
+	%D%/formats.c \
+	%D%/formats.h \
 	%D%/key.c \
 	%D%/key.h \
 	%D%/line.c \
 	%D%/line.h \
 	%D%/mod_ratelimit_redis.c \
 	%D%/module.h \
+	%D%/offenders.c \
+	%D%/offenders.h \
+	%D%/option.c \
+	%D%/option.h \
+	%D%/refusal.c \
+	%D%/refusal.h \
+	%D%/page.c \
+	%D%/page.h \
+	%D%/sink.c \
+	%D%/sink.h \
+	%D%/sketch.c \
+	%D%/sketch.h \
+	%D%/status.c \
+	%D%/status.h \
 	%D%/stores.c \
 	%D%/stores.h \
+	%D%/style.c \
+	%D%/tally.c \
+	%D%/tally.h \
 	%D%/text.c \
-	%D%/text.h
+	%D%/text.h \
+	%D%/view.c \
+	%D%/view.h
 mod_ratelimit_redis_mod_ratelimit_redis_la_CPPFLAGS = \
 	-D_GNU_SOURCE -I$(srcdir)/libcore/include $(APACHE_CPPFLAGS)
 mod_ratelimit_redis_mod_ratelimit_redis_la_CFLAGS = $(AM_CFLAGS)

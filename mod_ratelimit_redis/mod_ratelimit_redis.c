@@ -2,9 +2,10 @@
 
 /*
  * The table of contents of the module. A request meets it twice: access.c gathers the limits that
- * apply, asks the library for a decision, and answer.c tells of it. What is configured is in
- * config.c (settings and how they merge) and line.c (policies and limits), what a limit is counted
- * by in key.c, and the life of the store in stores.c.
+ * apply, asks the library for a decision, and answer.c tells of it: in fields (fields.c), by a refusal
+ * (refusal.c) and in the error log (journal.c). What is configured is in config.c (settings and how
+ * they merge), line.c (policies and limits), option.c (what a limit may say) and exempt.c (for whom
+ * none holds), what a limit is counted by in key.c, and the life of the store in stores.c.
  */
 
 #include "module.h"
@@ -15,12 +16,18 @@
 #include "access.h"
 #include "answer.h"
 #include "config.h"
+#include "journal.h"
+#include "key.h"
 #include "line.h"
+#include "status.h"
 #include "stores.h"
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s) {
+  int lines = ratelimit_lines_resolve(pconf, ptemp, s);
+  int settings = ratelimit_check_settings(s);
+
   (void)plog;
-  return ratelimit_lines_resolve(pconf, ptemp, s);
+  return lines != OK ? lines : settings;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s) {
@@ -30,7 +37,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
   if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
     return OK;
   }
-  return ratelimit_stores_open(pconf, s);
+  return ratelimit_journal_open(pconf, s) == OK ? ratelimit_stores_open(pconf, s)
+                                                : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 static void register_hooks(apr_pool_t *pool) {
@@ -46,7 +54,12 @@ static void register_hooks(apr_pool_t *pool) {
   ap_hook_fixups(ratelimit_check_late, NULL, NULL, APR_HOOK_REALLY_FIRST);
   /* DirectoryIndex, MultiViews and FallbackResource change the place without another phase. */
   ap_hook_handler(ratelimit_check_inside, NULL, NULL, APR_HOOK_REALLY_FIRST);
+  /* A variable for keys of several parts: expressions are parsed while the files are read. */
+  ap_hook_expr_lookup(ratelimit_lookup_variable, NULL, NULL, APR_HOOK_MIDDLE);
   ratelimit_register_answer(pool);
+  /* What has become of requests is counted in count.c and shown by status.c. The counts (tally.c,
+   * sketch.c), what is seen of them (view.c) and the formats know neither httpd nor APR. */
+  ratelimit_register_status(pool);
 }
 
 module AP_MODULE_DECLARE_DATA ratelimit_redis_module = {STANDARD20_MODULE_STUFF,

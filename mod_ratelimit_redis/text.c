@@ -13,13 +13,17 @@ static int is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+static int is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 /* --- arguments of a directive -------------------------------------------------------------- */
 
 ratelimit_words ratelimit_next_word(char **rest, ratelimit_word *word) {
   char *from = *rest;
   char *to;
   char quote = '\0';
-  int letters = 1; /* a name is letters: the "=" of "10/s burst=20" ends none */
+  int is_name = 1; /* letters, and digits behind them: the "=" of "10/s burst=20" ends none */
 
   word->name = NULL;
   word->value = NULL;
@@ -39,8 +43,8 @@ ratelimit_words ratelimit_next_word(char **rest, ratelimit_word *word) {
     if (quote != '\0' && from[0] == '\\' && (from[1] == quote || from[1] == '\\')) {
       ++from;
     }
-    if (*from == '=' && letters && to > word->value) {
-      letters = 0;
+    if (*from == '=' && is_name && to > word->value) {
+      is_name = 0;
       word->name = word->value;
       *to++ = '\0';
       ++from;
@@ -49,7 +53,7 @@ ratelimit_words ratelimit_next_word(char **rest, ratelimit_word *word) {
         quote = *from++;
       }
     } else {
-      letters = letters && is_letter(*from);
+      is_name = is_name && (is_letter(*from) || (to > word->value && is_digit(*from)));
       *to++ = *from++;
     }
   }
@@ -95,6 +99,30 @@ int ratelimit_parse_cost(const char *text, uint32_t max, uint32_t *cost) {
   }
   *cost = n <= max ? (uint32_t)n : max + 1;
   return 1;
+}
+
+int ratelimit_parse_interval(const char *text, uint32_t *seconds) {
+  static const struct {
+    const char *unit;
+    uint32_t seconds;
+  } units[] = {{"s", 1}, {"min", 60}, {"h", 3600}, {"day", 86400}};
+  uint32_t n = 0;
+  int digits = 0;
+
+  *seconds = 0;
+  for (; is_digit(*text) && n <= 86400; ++text, ++digits) {
+    n = n * 10 + (uint32_t)(*text - '0');
+  }
+  if (digits == 0 || n == 0 || n > 86400) {
+    return 0;
+  }
+  for (size_t i = 0; i < sizeof units / sizeof units[0]; ++i) {
+    if (strcasecmp(text, units[i].unit) == 0 && n <= 86400 / units[i].seconds) {
+      *seconds = n * units[i].seconds;
+      return 1;
+    }
+  }
+  return 0;
 }
 
 int ratelimit_expr_varies(const char *text) {

@@ -35,6 +35,10 @@ int ratelimit_find_word(const char *const *words, int n, const char *text);
  * that can never pass. Returns 1, or 0 if |text| is no such number. */
 int ratelimit_parse_cost(const char *text, uint32_t max, uint32_t *cost);
 
+/* Reads a time such as "90s", "10min", "1h" or "1day", from a second to a day. Returns 1, or 0 if |text|
+ * is no such time. */
+int ratelimit_parse_interval(const char *text, uint32_t *seconds);
+
 /* Whether an expression reads something: without a "%" it is the same for every request. */
 int ratelimit_expr_varies(const char *text);
 /* Whether an expression reads what only authentication sets. */

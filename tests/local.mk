@@ -52,6 +52,9 @@ endif
 if !WITH_HYPOTHESIS
 	@echo "make check: hypothesis is missing: the test against the oracles did not run"
 endif
+if !WITH_PROMETHEUS
+	@echo "make check: prometheus_client is missing: the test of the metrics did not run"
+endif
 if !WITH_REDIS_SERVER
 	@echo "make check: configure found no redis-server, or was told --disable-tests: the tests that start one did not run"
 endif

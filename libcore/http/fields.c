@@ -29,6 +29,12 @@ static uint64_t seconds_up(int64_t us) {
   return us > 0 ? ((uint64_t)us + US - 1) / US : 0;
 }
 
+/* Retry-After should not be earlier than the reset (draft -10, section 4), so where a limit refused
+ * they are the same wait. */
+static int64_t get_wait(const rlc_result *result) {
+  return result->retry_us > 0 ? result->retry_us : result->reset_us;
+}
+
 size_t rlc_http_format_policy(char *buf, size_t size, const char *name, const rlc_policy *policy,
                               unsigned rate_index) {
   rlc__writer w = {buf, size, 0};
@@ -60,9 +66,69 @@ size_t rlc_http_format_limit(char *buf, size_t size, const char *name, const rlc
 
   write_string(&w, name != NULL ? name : "default");
   write_parameter(&w, ";r=", result->remaining);
-  /* Retry-After should not be earlier than t (draft -10, section 4), so they are the same wait. */
-  write_parameter(&w, ";t=", seconds_up(result->retry_us > 0 ? result->retry_us
-                                                             : result->reset_us));
+  write_parameter(&w, ";t=", seconds_up(get_wait(result)));
+  return rlc__write_end(&w);
+}
+
+size_t rlc_http_format_quota(char *buf, size_t size, const rlc_policy *policy,
+                             unsigned rate_index) {
+  rlc__writer w = {buf, size, 0};
+  const rlc__rate *rate;
+
+  if (rate_index >= policy->rates) {
+    return rlc__write_end(&w);
+  }
+  rate = &policy->rate[rate_index];
+  write_parameter(&w, "", rate->quota);
+  write_parameter(&w, ";w=", rate->window_s);
+  if (rate->capacity != rate->quota) {
+    write_parameter(&w, ";burst=", rate->capacity);
+  }
+  return rlc__write_end(&w);
+}
+
+size_t rlc_http_format_draft_07(char *buf, size_t size, const rlc_result *result) {
+  rlc__writer w = {buf, size, 0};
+
+  write_parameter(&w, "limit=", result->limit);
+  write_parameter(&w, ", remaining=", result->remaining);
+  write_parameter(&w, ", reset=", seconds_up(get_wait(result)));
+  return rlc__write_end(&w);
+}
+
+size_t rlc_http_format_draft_06(char *buf, size_t size, rlc_http_part part,
+                                const rlc_result *result) {
+  rlc__writer w = {buf, size, 0};
+
+  switch (part) {
+  case RLC_HTTP_LIMIT:
+    write_parameter(&w, "", result->limit);
+    break;
+  case RLC_HTTP_REMAINING:
+    write_parameter(&w, "", result->remaining);
+    break;
+  case RLC_HTTP_RESET:
+    write_parameter(&w, "", seconds_up(get_wait(result)));
+    break;
+  }
+  return rlc__write_end(&w);
+}
+
+size_t rlc_http_format_x_ratelimit(char *buf, size_t size, rlc_http_part part,
+                                   const rlc_result *result) {
+  return rlc_http_format_draft_06(buf, size, part, result);
+}
+
+size_t rlc_http_format_x_ratelimit_epoch(char *buf, size_t size, rlc_http_part part,
+                                         const rlc_result *result, int64_t now_us) {
+  rlc__writer w = {buf, size, 0};
+  int64_t wait = get_wait(result);
+
+  if (part != RLC_HTTP_RESET) {
+    return rlc_http_format_draft_06(buf, size, part, result);
+  }
+  wait = wait > 0 ? wait : 0;
+  write_parameter(&w, "", seconds_up(now_us < INT64_MAX - wait ? now_us + wait : INT64_MAX));
   return rlc__write_end(&w);
 }
 

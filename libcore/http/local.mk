@@ -4,5 +4,6 @@
 libcore_librlcore_static_la_SOURCES += \
 	%D%/address.c \
 	%D%/fields.c \
+	%D%/partition.c \
 	%D%/problem.c \
 	%D%/writer.h

@@ -7,6 +7,7 @@ AC_ARG_VAR([PYTHON], [a Python 3 that can import pytest and hypothesis])
 AC_ARG_VAR([REDIS_SERVER], [the redis-server that the tests start])
 have_cmocka=no
 have_hypothesis=no
+have_prometheus=no
 rlc_missing=
 AS_IF([test "x$enable_tests" != xno], [
   PKG_CHECK_MODULES([CMOCKA], [cmocka >= 1.1], [have_cmocka=yes],
@@ -30,6 +31,11 @@ AS_IF([test "x$enable_tests" != xno], [
   AS_IF(["${PYTHON:-false}" -c 'import hypothesis' >/dev/null 2>&1], [have_hypothesis=yes],
     [rlc_missing="$rlc_missing hypothesis (python3-hypothesis),"])
   AC_MSG_RESULT([$have_hypothesis])
+  AC_MSG_CHECKING([for prometheus_client])
+  AS_IF(["${PYTHON:-false}" -c 'import prometheus_client.openmetrics' >/dev/null 2>&1],
+    [have_prometheus=yes],
+    [rlc_missing="$rlc_missing prometheus_client (python3-prometheus-client),"])
+  AC_MSG_RESULT([$have_prometheus])
   AC_MSG_CHECKING([for time zones])
   AS_IF([test -f /usr/share/zoneinfo/Europe/Paris && test -f /usr/share/zoneinfo/zone.tab],
     [AC_MSG_RESULT([yes])],

@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import time
 
+import structured_fields
+
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get(
@@ -32,7 +34,7 @@ COMMON_MODULES = ["log_config", "unixd"]
 BAD_LINE = re.compile(r"\[[^\]\s]*(?:^|:|\[)(?:warn|error|crit|alert|emerg)\]|exit signal")
 
 # httpd's own noise: a connection that ends just as the server does; a slow end on a busy machine.
-NOISE = ["AH03093", "AH00045"]
+NOISE = ["AH03092", "AH03093", "AH00045"]
 
 
 def ask_apxs(name, otherwise):
@@ -73,25 +75,19 @@ class Response:
         return ", ".join(values) if values else None
 
     def items(self, name):
-        """A RateLimit field, parsed: [(name, {parameter: number}), ...]."""
-        items = []
-        for item in re.split(r",\s*", self.field(name) or ""):
-            if item:
-                found = re.fullmatch(r'"([^"]*)"((?:;[a-z-]+=\d+)*)', item)
-                assert found, f"{name} holds {item!r}"
-                pairs = [p.split("=") for p in found.group(2).split(";")[1:]]
-                items.append((found.group(1), {k: int(v) for k, v in pairs}))
-        return items
+        """A list such as RateLimit, parsed: [(name, {parameter: value}), ...]."""
+        return structured_fields.parse_list(self.field(name) or "")
 
 
 class Httpd:
-    def __init__(self, conf, mpm="event", extra_modules=()):
+    def __init__(self, conf, mpm="event", extra_modules=(), without=()):
         self.root = temp_folder()
         self.docs = self.root / "docs"
         self.docs.mkdir(exist_ok=True)
         self.port = free_port()
         self.mpm = mpm
         self.extra_modules = extra_modules
+        self.without = without  # of BASE_MODULES
         self.process = None
         self.claimed = list(NOISE)
         self.set_conf(conf)
@@ -114,7 +110,7 @@ class Httpd:
                  "ServerName localhost", f"Listen 127.0.0.1:{self.port}",
                  f'ErrorLog "{self.root}/error.log"', "LogLevel warn ratelimit_redis:info",
                  f'LoadModule mpm_{self.mpm}_module "{MODULES}/mod_mpm_{self.mpm}.so"']
-        for name in [*BASE_MODULES, *self.extra_modules]:
+        for name in [n for n in [*BASE_MODULES, *self.extra_modules] if n not in self.without]:
             lines.append(f'LoadModule {name}_module "{MODULES}/mod_{name}.so"')
         for name in COMMON_MODULES:
             lines += [f"<IfModule !mod_{name}.c>",
@@ -134,7 +130,8 @@ class Httpd:
         lines += ["GracefulShutdownTimeout 1", "KeepAliveTimeout 5", "MaxKeepAliveRequests 0",
                   "TypesConfig /dev/null", "AddType text/html .html", "AddType text/html .shtml",
                   "AddOutputFilter INCLUDES .shtml",
-                  "RemoteIPHeader X-Forwarded-For", "RemoteIPInternalProxy 127.0.0.1",
+                  "<IfModule remoteip_module>", "RemoteIPHeader X-Forwarded-For",
+                  "RemoteIPInternalProxy 127.0.0.1", "</IfModule>",
                   f'DocumentRoot "{self.docs}"',
                   f'<Directory "{self.docs}">', "  Options +Includes +FollowSymLinks",
                   "</Directory>", "DirectoryIndex index.html",

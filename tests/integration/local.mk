@@ -7,11 +7,23 @@ integration_tests += \
 	%D%/test_answer.py \
 	%D%/test_away.py \
 	%D%/test_config.py \
+	%D%/test_exempt.py \
+	%D%/test_fields.py \
+	%D%/test_htaccess.py \
+	%D%/test_journal.py \
+	%D%/test_keys.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
 	%D%/test_redirects.py \
+	%D%/test_refusal_forms.py \
 	%D%/test_restart.py \
-	%D%/test_scopes.py
+	%D%/test_scopes.py \
+	%D%/test_status.py \
+	%D%/test_status_formats.py
+if WITH_PROMETHEUS
+integration_tests += \
+	%D%/test_openmetrics.py
+endif
 if WITH_REDIS_SERVER
 integration_tests += \
 	%D%/test_penalty.py \
@@ -39,6 +51,8 @@ integration_tests += \
 	%D%/test_sliding_error.py
 
 EXTRA_DIST += \
+	%D%/browser_env.py \
+	%D%/browse_status.py \
 	%D%/conform.py \
 	%D%/conftest.py \
 	%D%/fake_redis.py \
@@ -46,21 +60,29 @@ EXTRA_DIST += \
 	%D%/pytest.sh \
 	%D%/redis_env.py \
 	%D%/stepper_env.py \
+	%D%/structured_fields.py \
 	%D%/test_answer.py \
 	%D%/test_away.py \
 	%D%/test_cluster.py \
 	%D%/test_config.py \
+	%D%/test_exempt.py \
 	%D%/test_fake_redis.py \
 	%D%/test_faults.py \
+	%D%/test_fields.py \
+	%D%/test_htaccess.py \
+	%D%/test_journal.py \
+	%D%/test_keys.py \
 	%D%/test_index.py \
 	%D%/test_laws.py \
 	%D%/test_leases.py \
 	%D%/test_limits.py \
 	%D%/test_once.py \
+	%D%/test_openmetrics.py \
 	%D%/test_oracle.py \
 	%D%/test_penalty.py \
 	%D%/test_redirects.py \
 	%D%/test_redis.py \
+	%D%/test_refusal_forms.py \
 	%D%/test_restart.py \
 	%D%/test_rlctl.py \
 	%D%/test_rlctl_index.py \
@@ -68,6 +90,8 @@ EXTRA_DIST += \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py \
 	%D%/test_sliding_error.py \
+	%D%/test_status.py \
+	%D%/test_status_formats.py \
 	%D%/topology_env.py \
 	%D%/traces.py
 
@@ -87,6 +111,24 @@ check_PROGRAMS += %D%/stepper
 tests_integration_stepper_SOURCES = %D%/stepper.c
 tests_integration_stepper_LDADD = libcore/librlcore.la
 tests_integration_stepper_LDFLAGS = $(AM_LDFLAGS) -no-install
+
+# status_sample writes the status page of counts that were made up.
+check_PROGRAMS += %D%/status_sample
+tests_integration_status_sample_SOURCES = \
+	%D%/status_sample.c \
+	$(status_parts) \
+	mod_ratelimit_redis/formats.c \
+	mod_ratelimit_redis/formats.h \
+	mod_ratelimit_redis/page.c \
+	mod_ratelimit_redis/page.h \
+	mod_ratelimit_redis/style.c
+
+# make check-browser: looks at the status page with a headless Chromium, which is 100 MB to install
+# and therefore no part of make check. Pictures go to the folder status-pictures.
+check-browser: all %D%/status_sample
+	$(AM_V_at)$(RLC_ENV) RLC_PICTURES='$(abs_builddir)/status-pictures'; export RLC_PICTURES; \
+	$(SHELL) $(srcdir)/%D%/pytest.sh $(srcdir)/%D%/browse_status.py
+.PHONY: check-browser
 
 # make oracle: a million steps, other ones each time; make check takes 100,000, always the same.
 oracle: all %D%/stepper

@@ -46,13 +46,101 @@ WRONG = [
      "RateLimitPolicy: the name api is taken"),
     ('<Location />\nRateLimitPolicy api "1/s"\n</Location>', "RateLimitPolicy not allowed"),
     ("RateLimitPolicy api", "RateLimitPolicy takes two arguments"),
+    ("RateLimitPageAccess all",
+     'RateLimitPageAccess: "all" is no kind of access: write local or require'),
+    ("RateLimitPageAccess", "RateLimitPageAccess takes one argument"),
+    ("<Location />\n<Limit GET>\nRateLimitPageAccess require\n</Limit>\n</Location>",
+     "RateLimitPageAccess cannot occur within <Limit>"),
+    ("RateLimitPageKeys all",
+     'RateLimitPageKeys: "all" is no way to show keys: write address, hashed or plain'),
+    ("<Location />\nRateLimitPageKeys plain\n</Location>", "RateLimitPageKeys not allowed"),
+    ("<VirtualHost *:@PORT@>\nRateLimitPageKeys plain\n</VirtualHost>",
+     "RateLimitPageKeys cannot occur within <VirtualHost>"),
     ("RateLimitMode enfroce",
      'RateLimitMode: "enfroce" is no mode: write enforce, dry-run or off'),
     ('RateLimitMode ""', "RateLimitMode takes one argument, enforce, dry-run or off"),
     ("RateLimitFail close",
      'RateLimitFail: "close" is no fail policy: write local, open or closed'),
-    ("RateLimitHeaders draft-07",
-     'RateLimitHeaders: "draft-07" is no form of the fields: write draft-08 or off'),
+    ("RateLimitHeaders draft-09",
+     'RateLimitHeaders: "draft-09" is no form of the fields: write draft-08, draft-07, draft-06, '
+     'x-ratelimit, x-ratelimit-epoch, pk or off'),
+    ("RateLimitHeaders", "RateLimitHeaders takes one argument or more"),
+    ("RateLimitHeaders draft-08 off", "RateLimitHeaders: off stands alone"),
+    ("RateLimitHeaders draft-08 draft-07", "write one of draft-08, draft-07 and draft-06"),
+    ("RateLimitHeaders x-ratelimit x-ratelimit-epoch", "write x-ratelimit or x-ratelimit-epoch"),
+    ("RateLimitHeaders draft-07 pk", 'only draft-08 has a partition key: write "draft-08 pk"'),
+    ("RateLimitHeaders draft-08 pk", "RateLimitHeaders: pk needs a secret"),
+    ("<VirtualHost *:@PORT@>\n<Location />\nRateLimitHeaders draft-08 pk\n</Location>\n"
+     "</VirtualHost>", "httpd.conf:"),
+    ("RateLimitStatus 200", 'RateLimitStatus: "200" is no status of a refusal: write 429, or'),
+    ("RateLimitStatus 600", 'RateLimitStatus: "600" is no status'),
+    ("RateLimitStatus 418", 'RateLimitStatus: "418" is no status'),
+    ("RateLimitStatus 401", "no challenge (401, 407, 426)"),
+    ("RateLimitStatus 429x", 'RateLimitStatus: "429x" is no status'),
+    ("RateLimitRedirect slow.html", 'RateLimitRedirect: "slow.html" is no place to lead people to'),
+    ("RateLimitRedirect //evil.example", "write a path such as /slow.html"),
+    ("RateLimitRedirect https:///x", "is no place to lead people to"),
+    ('RateLimitRedirect "/a b"', "is no place to lead people to"),
+    ("RateLimitRedirect %{HTTP:Referer}", "is no place to lead people to"),
+    ("RateLimitRedirect https://h%{HTTP:X}", "an expression may follow these and a slash"),
+    ("RateLimitRedirect /x?%{nonsense", 'RateLimitRedirect: "/x?%{nonsense":'),
+    ("RateLimitClose yes", 'RateLimitClose: "yes" is neither on nor off: write one of them'),
+    ("RateLimit 1/s v4prefix=33", 'RateLimit: v4prefix="33" is no length of a prefix: write a number '
+     'from 1 to 32'),
+    ("RateLimit 1/s v4prefix=/24", 'RateLimit: v4prefix="/24" is no length of a prefix'),
+    ("RateLimit 1/s v6prefix=0", "write a number from 1 to 128"),
+    ("RateLimit 1/s v6prefix=129", 'RateLimit: v6prefix="129" is no length'),
+    ("RateLimit 1/s v6prefix=", 'RateLimit: v6prefix="" is no length'),
+    ('RateLimit 1/s v6prefix=48 key="%{HTTP:X}"', "which this key= does not read: leave them out"),
+    ('RateLimit 1/s key="%{HTTP:X}" v4prefix=24', "put %{RATELIMIT_ADDRESS} into the key"),
+    ("RateLimit 1/s phase=middle",
+     'RateLimit: "middle" is no phase of a request: write early or late'),
+    ('RateLimit 1/s key="%{RATELIMIT_ADRESS}"', 'RateLimit: in key="%{RATELIMIT_ADRESS}":'),
+    ("RateLimit 1/s status=302", 'RateLimit: status="302" is no status of a refusal'),
+    ("RateLimit 1/s redirect=javascript:x", 'RateLimit: redirect="javascript:x" is no place'),
+    ("RateLimit 1/s close=1", 'RateLimit: close="1" is neither on nor off'),
+    ("<Location />\n<Limit GET>\nRateLimitStatus 403\n</Limit>\n</Location>",
+     "RateLimitStatus cannot occur within <Limit>"),
+    ("<Location />\n<Limit GET>\nRateLimitRedirect /x\n</Limit>\n</Location>",
+     "RateLimitRedirect cannot occur within <Limit>"),
+    ("<Location />\n<Limit GET>\nRateLimitClose on\n</Limit>\n</Location>",
+     "RateLimitClose cannot occur within <Limit>"),
+    ("RateLimitLog 60", 'RateLimitLog: "60" is no time between lines: write one from 1s to 1day'),
+    ("RateLimitLog 0s", 'RateLimitLog: "0s" is no time'),
+    ("RateLimitLog 2day", "such as 60s, 10min or 1h, or off"),
+    ("<Location />\n<Limit GET>\nRateLimitLog off\n</Limit>\n</Location>",
+     "RateLimitLog cannot occur within <Limit>"),
+    ("RateLimitWarn 80", 'RateLimitWarn: "80" is no part of a quota: write one from 1% to 100%'),
+    ("RateLimitWarn 0%", 'RateLimitWarn: "0%" is no part of a quota'),
+    ("RateLimitWarn 101%", 'RateLimitWarn: "101%" is no part of a quota'),
+    ("RateLimitWarn %", 'RateLimitWarn: "%" is no part of a quota'),
+    ("<Location />\n<Limit GET>\nRateLimitWarn off\n</Limit>\n</Location>",
+     "RateLimitWarn cannot occur within <Limit>"),
+    ("RateLimit 1/s warn=0.8", 'RateLimit: warn="0.8" is no part of a quota: write one from 1%'),
+    ("RateLimitExempt", "RateLimitExempt: it does not say whom: write an address such as"),
+    ("RateLimitExempt 10.0.0.1/8",
+     '"10.0.0.1/8" is an address in a network: write 10.0.0.0/8 for the network or 10.0.0.1 for'),
+    ("RateLimitExempt 2001:DB8::1/32", "write 2001:db8::/32 for the network or 2001:db8::1 for"),
+    ("RateLimitExempt 10.1/16", 'RateLimitExempt: "10.1/16" is no network: write an address such'),
+    ("RateLimitExempt 10.0.0.0/33", "the prefix is no number from 1 to 32"),
+    ("RateLimitExempt 10.0.0.0/255.0.0.0", "the prefix is no number from 1 to 32"),
+    ("RateLimitExempt 0.0.0.0/0", "the prefix is no number from 1 to 32"),
+    ("RateLimitExempt ::/129", "the prefix is no number from 1 to 128"),
+    ("RateLimitExempt 10.0.0.0/", "the prefix is no number from 1 to 32"),
+    ("RateLimitExempt ::ffff:10.0.0.0/104", "is an IPv4 address in IPv6: write it as 10.0.0.0"),
+    ("RateLimitExempt fe80::1%eth0", 'RateLimitExempt: "fe80::1%eth0" is no network'),
+    ("RateLimitExempt host.example", 'RateLimitExempt: "host.example" is no network'),
+    ("RateLimitExempt none 10.0.0.1", "RateLimitExempt: none stands alone"),
+    ("RateLimitExempt if=x", "RateLimitExempt: there is no option if=: write an address such as"),
+    ('RateLimitExempt when="a"b', "RateLimitExempt: text follows a closing quote"),
+    ('RateLimitExempt when="a', "RateLimitExempt: a quote is not closed"),
+    ('RateLimitExempt when="%{REQUEST_URI} ="', "RateLimitExempt: in when="),
+    ('RateLimitExempt when="true" when="false"', "RateLimitExempt: when= is there twice"),
+    ("<Location />\n<Limit GET>\nRateLimitExempt ::1\n</Limit>\n</Location>",
+     "RateLimitExempt cannot occur within <Limit>"),
+    ("RateLimitExpose maybe", "RateLimitExpose must be On or Off"),
+    ("<Location />\n<Limit GET>\nRateLimitExpose on\n</Limit>\n</Location>",
+     "RateLimitExpose cannot occur within <Limit>"),
     ("RateLimit", "RateLimit: the policy comes first"),
     ('RateLimit ""', 'RateLimit: "" is no policy'),
     ('RateLimit "100/min', "RateLimit: a quote is not closed"),
@@ -61,7 +149,7 @@ WRONG = [
     ("RateLimit 100/min burst=20",
      'RateLimit: burst= belongs to the policy: write both in one pair of quotes, as in "100/min'),
     ("RateLimit 100/min 10/s", 'RateLimit: "10/s" is one argument too many'),
-    ("RateLimit 100/min kye=x", "RateLimit: there is no option kye=: write name=, key=, cost="),
+    ("RateLimit 100/min kye=x", "RateLimit: there is no option kye=: write name=, key=, v4prefix="),
     ("RateLimit 100/min name=a name=b", "RateLimit: name= is there twice"),
     ("RateLimit 100/min name=1st", 'RateLimit: name="1st" cannot name a limit'),
     ("RateLimit 100/min name=", 'RateLimit: name="" cannot name a limit'),
@@ -72,7 +160,7 @@ WRONG = [
     ('RateLimit 100/min key="%{NO_SUCH_VARIABLE}"', 'RateLimit: in key="%{NO_SUCH_VARIABLE}":'),
     ('RateLimit 100/min group="%{HTTP:X"', 'RateLimit: in group="%{HTTP:X":'),
     ("RateLimit 100/min group=a group=b", "RateLimit: group= is there twice"),
-    ("RateLimit 100/min gruop=a", "cost=, when=, fail= or group="),
+    ("RateLimit 100/min gruop=a", "v6prefix=, cost=, when=, phase=, fail=, group=, status=, redirect=, close= or warn="),
     ('RateLimit 100/min when="%{REQUEST_METHOD} ="', "RateLimit: in when="),
     ("RateLimit 100/min cost=-1", 'RateLimit: cost="-1" is no cost: write a whole number from 0'),
     ("RateLimit 100/min cost=1.5", 'RateLimit: cost="1.5" is no cost'),
@@ -111,11 +199,28 @@ RateLimit 100/min name=g group="%{tolower:%{HTTP:X-Tenant}}"
 RateLimitMode dry-run
 RateLimitFail Open
 RateLimitHeaders OFF
+RateLimitStatus 503
+RateLimitRedirect "https://example.org/slow?from=%{escape:%{REQUEST_URI}}"
+RateLimitClose On
+RateLimitExempt 127.0.0.1 ::1 10.0.0.0/8 128.0.0.0/1 8000::/1 2001:DB8:0::/33
+RateLimitExempt preflight when="%{HTTP:Origin} == 'https://a.example'"
+RateLimitExempt NONE
+RateLimitExpose on
+RateLimitLog 1h
+RateLimitLog off
+RateLimitWarn 100%
+RateLimitWarn Off
+RateLimit 100/min name=j v4prefix=1 v6prefix=128 phase=late
+RateLimit 100/min name=k v6prefix=1 phase=EARLY key="%{RATELIMIT_ADDRESS} %{REMOTE_USER}"
+RateLimit 100/min name=l warn=1%
+RateLimit 100/min name=m warn=off
+RateLimit 100/min name=i status=403 redirect=off close=off
 <VirtualHost *:@PORT@>
   RateLimitPolicy own "1/s"
   RateLimit own
   RateLimit later
   RateLimitMode off
+  RateLimitHeaders draft-08 x-ratelimit-epoch pk
 </VirtualHost>
 <Location /x>
   RateLimit later key="%{REMOTE_USER}"
@@ -130,8 +235,8 @@ RateLimitHeaders OFF
 """
 
 
-def prepare(conf):
-    httpd = httpd_env.Httpd(conf)
+def prepare(conf, **more):
+    httpd = httpd_env.Httpd(conf, **more)
     for name, mode, size in [("good", 0o600, 32), ("short", 0o600, 15), ("long", 0o600, 1025),
                              ("open", 0o644, 32)]:
         path = httpd.write(name, "s" * size + "\n", httpd.root)
@@ -162,9 +267,9 @@ def test_annotated_file():
     path = httpd_env.TOP / "mod_ratelimit_redis/ratelimit_redis.conf"
     text = path.read_text().replace("/etc/apache2/ratelimit.secret", "good")
     shown = re.sub(r"^#(?=[A-Z<]|  RateLimit)(?!LoadModule)", "", text, flags=re.M)
-    assert shown.count("\n  RateLimit ") == 4
+    assert shown.count("\n  RateLimit ") == 13
     for conf in [text, shown]:
-        httpd = prepare(conf)
+        httpd = prepare(conf, extra_modules=["ssl"])
         passed, said = httpd.configtest()
         httpd.finish()
         assert passed, said

@@ -207,11 +207,3 @@ def test_off(site, ip):
     answers = [site.get("/off", ip) for _ in range(3)]
     assert [(a.status, names(a)) for a in answers] == [(200, [])] * 3
     assert site.statuses(3, "/off/on", ip=ip) == [200, 200, 429]
-
-
-# A refusal is told of in the error log, without the key, and not for each request.
-def test_refusals_logged(site, ip):
-    site.statuses(9, "/off/on", ip=ip)
-    site.logged("RLR0007: the limit")
-    lines = [line for line in site.error_log().splitlines() if "RLR0007" in line and ip in line]
-    assert len(lines) <= 4

@@ -25,6 +25,7 @@ unit_tests += \
 	%D%/test_limiter \
 	%D%/test_lookup \
 	%D%/test_module_text \
+	%D%/test_offenders \
 	%D%/test_policy \
 	%D%/test_races \
 	%D%/test_reader \
@@ -33,7 +34,10 @@ unit_tests += \
 	%D%/test_refusal \
 	%D%/test_sentinel \
 	%D%/test_shm \
+	%D%/test_sink \
+	%D%/test_sketch \
 	%D%/test_table \
+	%D%/test_tally \
 	%D%/test_unload \
 	%D%/test_url \
 	%D%/test_url_option \
@@ -73,6 +77,9 @@ sanitized_tests += \
 	%D%/test_limiter \
 	%D%/test_lookup \
 	%D%/test_reader \
+	%D%/test_sink \
+	%D%/test_sketch \
+	%D%/test_tally \
 	%D%/test_zone
 if WITH_REDIS_SERVER
 sanitized_tests += \
@@ -83,6 +90,19 @@ sanitized_tests += \
 	%D%/test_tls
 endif
 endif
+
+# What of the status page knows no httpd.
+status_parts = \
+	mod_ratelimit_redis/chart.c \
+	mod_ratelimit_redis/chart.h \
+	mod_ratelimit_redis/sink.c \
+	mod_ratelimit_redis/sink.h \
+	mod_ratelimit_redis/sketch.c \
+	mod_ratelimit_redis/sketch.h \
+	mod_ratelimit_redis/tally.c \
+	mod_ratelimit_redis/tally.h \
+	mod_ratelimit_redis/view.c \
+	mod_ratelimit_redis/view.h
 
 tests_unit_test_bans_SOURCES = \
 	%D%/test_bans.c %D%/failing_memory.h %D%/fake_index.c %D%/fake_index.h
@@ -110,6 +130,9 @@ tests_unit_test_log_SOURCES = \
 tests_unit_test_module_text_SOURCES = \
 	%D%/test_module_text.c mod_ratelimit_redis/text.c mod_ratelimit_redis/text.h
 tests_unit_test_module_text_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
+tests_unit_test_offenders_SOURCES = \
+	%D%/test_offenders.c mod_ratelimit_redis/offenders.c mod_ratelimit_redis/offenders.h
+tests_unit_test_offenders_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
 tests_unit_test_policy_SOURCES = %D%/test_policy.c %D%/failing_memory.h
 tests_unit_test_queue_SOURCES = %D%/test_queue.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_races_SOURCES = %D%/test_races.c %D%/table_help.h
@@ -137,5 +160,10 @@ tests_unit_test_url_server_SOURCES = %D%/test_url_server.c %D%/url_help.h
 tests_unit_test_tls_SOURCES = \
 	%D%/test_tls.c %D%/tls_files.c %D%/tls_files.h %D%/fake_server.c %D%/fake_server.h \
 	%D%/redis_server.c %D%/redis_server.h
+tests_unit_test_sink_SOURCES = %D%/test_sink.c $(status_parts)
+tests_unit_test_sketch_SOURCES = \
+	%D%/test_sketch.c mod_ratelimit_redis/sketch.c mod_ratelimit_redis/sketch.h
+tests_unit_test_sketch_LDADD = $(LDADD) -lpthread
+tests_unit_test_tally_SOURCES = %D%/test_tally.c $(status_parts)
 tests_unit_test_vectors_SOURCES = %D%/test_vectors.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_zone_SOURCES = %D%/test_zone.c %D%/failing_memory.h %D%/tzif_help.h

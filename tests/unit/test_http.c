@@ -98,6 +98,136 @@ static void test_limit_field_clamped(void **state) {
   assert_string_equal(buf, "\"x\";r=999999999999999;t=0");
 }
 
+/* RateLimit-Policy of the drafts before 08: the quota itself is the item. */
+static void test_quota_field(void **state) {
+  rlc_policy *policy = policy_of("api", "100/min,1000/h burst=20");
+  char buf[128];
+
+  (void)state;
+  assert_int_equal(rlc_http_format_quota(buf, sizeof buf, policy, 0), 17);
+  assert_string_equal(buf, "100;w=60;burst=20");
+  rlc_http_format_quota(buf, sizeof buf, policy, 1);
+  assert_string_equal(buf, "1000;w=3600");
+  assert_int_equal(rlc_http_format_quota(buf, sizeof buf, policy, 2), 0);
+  assert_string_equal(buf, "");
+  assert_int_equal(rlc_http_format_quota(buf, 17, policy, 0), 17);
+  assert_string_equal(buf, "");
+  rlc_policy_del(policy);
+}
+
+static rlc_result result_of(uint64_t limit, uint64_t remaining, int64_t reset_us,
+                            int64_t retry_us) {
+  rlc_result result = RLC_RESULT_INIT;
+
+  result.limit = limit;
+  result.remaining = remaining;
+  result.reset_us = reset_us;
+  result.retry_us = retry_us;
+  return result;
+}
+
+/* Draft 07: one dictionary. A refusal's reset is its Retry-After, as in draft 08. */
+static void test_draft_07(void **state) {
+  rlc_result passed = result_of(100, 50, 29000001, 0);
+  rlc_result refused = result_of(100, 0, 60000000, 11000001);
+  rlc_result huge = result_of(UINT64_MAX, UINT64_MAX, INT64_MAX, RLC_NEVER);
+  char buf[96];
+
+  (void)state;
+  assert_int_equal(rlc_http_format_draft_07(buf, sizeof buf, &passed), 33);
+  assert_string_equal(buf, "limit=100, remaining=50, reset=30");
+  rlc_http_format_draft_07(buf, sizeof buf, &refused);
+  assert_string_equal(buf, "limit=100, remaining=0, reset=12");
+  rlc_http_format_draft_07(buf, sizeof buf, &huge);
+  assert_string_equal(buf, "limit=999999999999999, remaining=999999999999999, reset=9223372036855");
+}
+
+/* Draft 06 and X-RateLimit: a number a field. */
+static void test_three_fields(void **state) {
+  rlc_result passed = result_of(100, 50, 29000001, 0);
+  rlc_result refused = result_of(100, 0, 60000000, 11000001);
+  static const char *const expected[] = {"100", "50", "30"};
+  char buf[24];
+
+  (void)state;
+  for (int part = RLC_HTTP_LIMIT; part <= RLC_HTTP_RESET; ++part) {
+    const char *text = expected[part - RLC_HTTP_LIMIT];
+
+    assert_int_equal(rlc_http_format_draft_06(buf, sizeof buf, (rlc_http_part)part, &passed),
+                     strlen(text));
+    assert_string_equal(buf, text);
+    rlc_http_format_x_ratelimit(buf, sizeof buf, (rlc_http_part)part, &passed);
+    assert_string_equal(buf, text);
+  }
+  rlc_http_format_draft_06(buf, sizeof buf, RLC_HTTP_RESET, &refused);
+  assert_string_equal(buf, "12");
+  assert_int_equal(rlc_http_format_draft_06(buf, sizeof buf, (rlc_http_part)0, &refused), 0);
+  assert_string_equal(buf, "");
+}
+
+/* The point in time is rounded up, so that who comes then is not too early, and never overflows. */
+static void test_epoch(void **state) {
+  rlc_result passed = result_of(100, 50, 29000001, 0);
+  rlc_result huge = result_of(1, 0, INT64_MAX, 0);
+  rlc_result past = result_of(1, 1, -5, 0);
+  int64_t now_us = INT64_C(1767225600500000);
+  char buf[24];
+
+  (void)state;
+  rlc_http_format_x_ratelimit_epoch(buf, sizeof buf, RLC_HTTP_LIMIT, &passed, now_us);
+  assert_string_equal(buf, "100");
+  rlc_http_format_x_ratelimit_epoch(buf, sizeof buf, RLC_HTTP_REMAINING, &passed, now_us);
+  assert_string_equal(buf, "50");
+  rlc_http_format_x_ratelimit_epoch(buf, sizeof buf, RLC_HTTP_RESET, &passed, now_us);
+  assert_string_equal(buf, "1767225630");
+  rlc_http_format_x_ratelimit_epoch(buf, sizeof buf, RLC_HTTP_RESET, &huge, now_us);
+  assert_string_equal(buf, "9223372036855");
+  rlc_http_format_x_ratelimit_epoch(buf, sizeof buf, RLC_HTTP_RESET, &past, now_us);
+  assert_string_equal(buf, "1767225601");
+}
+
+static size_t partition_of(char *buf, size_t size, const char *secret, const char *key,
+                           const char *group) {
+  rlc_limit limit = RLC_LIMIT_INIT;
+
+  limit.key = key;
+  limit.key_len = strlen(key);
+  limit.group = group;
+  limit.group_len = group != NULL ? strlen(group) : 0;
+  return rlc_http_format_partition(buf, size, secret, strlen(secret), &limit);
+}
+
+/* The partition key depends on secret, key and group, and on where the one ends. */
+static void test_partition(void **state) {
+  static const char secret[] = "0123456789abcdef";
+  char buf[32], other[32];
+
+  (void)state;
+  assert_int_equal(partition_of(buf, sizeof buf, secret, "192.0.2.1", NULL), 22);
+  /* HMAC-SHA-256 by another program, of "pk", NUL, SHA-256 of the key and SHA-256 of nothing */
+  assert_string_equal(buf, ";pk=:RVRXRfBshX4UK115:");
+  assert_int_equal(partition_of(other, 22, secret, "192.0.2.1", NULL), 22);
+  assert_string_equal(other, "");
+  partition_of(other, sizeof other, secret, "192.0.2.2", NULL);
+  assert_string_not_equal(buf, other);
+  partition_of(other, sizeof other, "0123456789abcdeg", "192.0.2.1", NULL);
+  assert_string_not_equal(buf, other);
+  partition_of(buf, sizeof buf, secret, "ab", "c");
+  partition_of(other, sizeof other, secret, "a", "bc");
+  assert_string_not_equal(buf, other);
+}
+
+/* Without a secret, or with one that is too short, there is none: it could be found by trying. */
+static void test_partition_needs_secret(void **state) {
+  char buf[32] = "#";
+  rlc_limit limit = RLC_LIMIT_INIT;
+
+  (void)state;
+  assert_int_equal(partition_of(buf, sizeof buf, "0123456789abcde", "k", NULL), 0);
+  assert_string_equal(buf, "");
+  assert_int_equal(rlc_http_format_partition(buf, sizeof buf, NULL, 0, &limit), 0);
+}
+
 /* A name cannot break out of its string, nor end the header line. */
 static void test_field_name_escaped(void **state) {
   rlc_result result = RLC_RESULT_INIT;
@@ -129,7 +259,8 @@ static void test_retry_after(void **state) {
 static void test_problem_quota(void **state) {
   static const char *const names[] = {"login", "a\"b\\\n<\xff"};
   char buf[1024];
-  size_t len = rlc_http_format_problem(buf, sizeof buf, 429, names, 2);
+  size_t len =
+      rlc_http_format_problem(buf, sizeof buf, RLC_PROBLEM_QUOTA_EXCEEDED, 429, names, 2);
 
   (void)state;
   assert_int_equal(len, strlen(buf));
@@ -145,31 +276,55 @@ static void test_problem_reduced(void **state) {
   char buf[1024];
 
   (void)state;
-  assert_true(rlc_http_format_problem(buf, sizeof buf, 503, NULL, 0) > 0);
+  assert_true(rlc_http_format_problem(buf, sizeof buf, RLC_PROBLEM_REDUCED_CAPACITY, 503, NULL, 0) >
+              0);
   assert_non_null(strstr(buf, "#temporary-reduced-capacity\""));
   assert_non_null(strstr(buf, "\"status\":503,"));
   assert_non_null(strstr(buf, "\"violated-policies\":[]}"));
 }
 
-/* Other statuses have no problem type here. */
-static void test_problem_other(void **state) {
-  char buf[16] = "#";
+/* A refusal because the key is banned, with a status of the owner's choice. */
+static void test_problem_abnormal(void **state) {
+  static const char *const names[] = {"login"};
+  char buf[1024];
 
   (void)state;
-  assert_int_equal(rlc_http_format_problem(buf, sizeof buf, 404, NULL, 0), 0);
-  assert_string_equal(buf, "");
+  assert_true(rlc_http_format_problem(buf, sizeof buf, RLC_PROBLEM_ABNORMAL_USAGE, 403, names, 1) >
+              0);
+  assert_non_null(strstr(buf, "#abnormal-usage-detected\""));
+  assert_non_null(strstr(buf, "\"status\":403,"));
+  assert_non_null(strstr(buf, "\"violated-policies\":[\"login\"]}"));
+}
+
+/* There are no others, and none for what is no refusal. */
+static void test_problem_other(void **state) {
+  static const struct {
+    int problem, status;
+  } cases[] = {{0, 429}, {4, 429}, {-1, 429}, {1, 399}, {1, 600}, {1, -1}};
+
+  (void)state;
+  for (size_t i = 0; i < COUNT(cases); ++i) {
+    char buf[16] = "#";
+
+    assert_int_equal(rlc_http_format_problem(buf, sizeof buf, (rlc_problem)cases[i].problem,
+                                             cases[i].status, NULL, 0),
+                     0);
+    assert_string_equal(buf, "");
+  }
 }
 
 /* A buffer that is too small holds "", is not written past, and the length says what it takes. */
 static void test_too_small(void **state) {
   static const char *const names[] = {"api"};
   char whole[1024], buf[1024];
-  size_t len = rlc_http_format_problem(whole, sizeof whole, 429, names, 1);
+  size_t len = rlc_http_format_problem(whole, sizeof whole, RLC_PROBLEM_QUOTA_EXCEEDED, 429, names,
+                                       1);
 
   (void)state;
   for (size_t size = 0; size <= len + 1; ++size) {
     memset(buf, '#', sizeof buf);
-    assert_int_equal(rlc_http_format_problem(buf, size, 429, names, 1), len);
+    assert_int_equal(rlc_http_format_problem(buf, size, RLC_PROBLEM_QUOTA_EXCEEDED, 429, names, 1),
+                     len);
     assert_int_equal(buf[size], '#');
     if (size > 0) {
       assert_string_equal(buf, size > len ? whole : "");
@@ -241,10 +396,17 @@ int main(void) {
       cmocka_unit_test(test_limit_field),
       cmocka_unit_test(test_limit_field_refused),
       cmocka_unit_test(test_limit_field_clamped),
+      cmocka_unit_test(test_quota_field),
+      cmocka_unit_test(test_draft_07),
+      cmocka_unit_test(test_three_fields),
+      cmocka_unit_test(test_epoch),
+      cmocka_unit_test(test_partition),
+      cmocka_unit_test(test_partition_needs_secret),
       cmocka_unit_test(test_field_name_escaped),
       cmocka_unit_test(test_retry_after),
       cmocka_unit_test(test_problem_quota),
       cmocka_unit_test(test_problem_reduced),
+      cmocka_unit_test(test_problem_abnormal),
       cmocka_unit_test(test_problem_other),
       cmocka_unit_test(test_too_small),
       cmocka_unit_test(test_address),

@@ -69,9 +69,9 @@ static void test_words_backslash(void **state) {
   expect_end(rest, RATELIMIT_WORDS_END);
 }
 
-/* Only the first "=" after letters ends a name. */
+/* Only the first "=" after letters, and digits behind them, ends a name. */
 static void test_words_equals(void **state) {
-  char line[] = "key=a=b 10/s=x =y key==";
+  char line[] = "key=a=b 10/s=x =y key== v4prefix=24 4v=x";
   char *rest = line;
 
   (void)state;
@@ -79,6 +79,8 @@ static void test_words_equals(void **state) {
   expect_word(&rest, NULL, "10/s=x");
   expect_word(&rest, NULL, "=y");
   expect_word(&rest, "key", "=");
+  expect_word(&rest, "v4prefix", "24");
+  expect_word(&rest, NULL, "4v=x");
   expect_end(rest, RATELIMIT_WORDS_END);
 }
 
@@ -191,6 +193,28 @@ static void test_wants_problem(void **state) {
   }
 }
 
+/* Times between lines: from a second to a day, in the words of policies. */
+static void test_interval(void **state) {
+  static const struct {
+    const char *text;
+    uint32_t seconds; /* 0: none */
+  } cases[] = {{"1s", 1},      {"90s", 90},   {"10min", 600},  {"1H", 3600},   {"24h", 86400},
+               {"1day", 86400}, {"86400s", 86400}, {"0s", 0},   {"86401s", 0}, {"25h", 0},
+               {"2day", 0},    {"60", 0},     {"s", 0},        {"", 0},        {"1 s", 0},
+               {"-1s", 0},     {"1.5h", 0},   {"1w", 0},       {"1ss", 0},
+               {"18446744073709551617s", 0}, {"4294967297s", 0}};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+    uint32_t seconds = 9;
+
+    if (ratelimit_parse_interval(cases[i].text, &seconds) != (cases[i].seconds > 0) ||
+        seconds != cases[i].seconds) {
+      fail_msg("%s: %u", cases[i].text, seconds);
+    }
+  }
+}
+
 /* Browsers get a page: who names HTML at least as gladly, or neither. */
 static void test_wants_page(void **state) {
   static const char *const no[] = {
@@ -222,7 +246,8 @@ int main(void) {
       cmocka_unit_test(test_words_wrong),     cmocka_unit_test(test_find_word),
       cmocka_unit_test(test_cost),            cmocka_unit_test(test_cost_wrong),
       cmocka_unit_test(test_reads_user),      cmocka_unit_test(test_varies),
-      cmocka_unit_test(test_wants_problem),   cmocka_unit_test(test_wants_page)};
+      cmocka_unit_test(test_interval),        cmocka_unit_test(test_wants_problem),
+      cmocka_unit_test(test_wants_page)};
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -652,12 +652,58 @@ RLC_API size_t rlc_http_format_policy(char *buf, size_t size, const char *name,
  * until the full capacity is there; where this limit refused, until the request would pass. */
 RLC_API size_t rlc_http_format_limit(char *buf, size_t size, const char *name,
                                      const rlc_result *result);
+/* `;pk=:dGhpcyBpcyBh:` : the parameter for a partition key, to stand behind an item of either field
+ * (same drafts). It holds the first 12 bytes of an HMAC-SHA-256 of key and group under |secret|, which
+ * tells neither and is not the hash that names of keys in Redis have. Without a secret (16 bytes or
+ * more) a key could be found by trying: then the text is empty, as it is when memory runs out. */
+RLC_API size_t rlc_http_format_partition(char *buf, size_t size, const void *secret,
+                                         size_t secret_size, const rlc_limit *limit);
+
+/* Older generations of the fields, and their relatives. Most tell of one limit: where a request meets
+ * several, of the one that binds, which is rlc_decision.result. Every reset is the wait that `t` is
+ * above. */
+
+/* `100;w=60` : an item of RateLimit-Policy in drafts 03 to 07; `;burst=n` where the capacity is not
+ * the quota. */
+RLC_API size_t rlc_http_format_quota(char *buf, size_t size, const rlc_policy *policy,
+                                     unsigned rate_index);
+/* `limit=100, remaining=50, reset=30` : RateLimit in draft 07. */
+RLC_API size_t rlc_http_format_draft_07(char *buf, size_t size, const rlc_result *result);
+
+/* Generations with a field for each number. */
+typedef enum rlc_http_part {
+  RLC_HTTP_LIMIT = 1,      /* RateLimit-Limit, X-RateLimit-Limit: the capacity */
+  RLC_HTTP_REMAINING = 2,  /* RateLimit-Remaining, X-RateLimit-Remaining */
+  RLC_HTTP_RESET = 3       /* RateLimit-Reset, X-RateLimit-Reset */
+} rlc_http_part;
+
+/* `30` : RateLimit-Limit, RateLimit-Remaining or RateLimit-Reset of draft 06 and before, the reset in
+ * seconds from now. */
+RLC_API size_t rlc_http_format_draft_06(char *buf, size_t size, rlc_http_part part,
+                                        const rlc_result *result);
+/* `30` : X-RateLimit-Limit, X-RateLimit-Remaining or X-RateLimit-Reset, the reset in seconds from
+ * now. */
+RLC_API size_t rlc_http_format_x_ratelimit(char *buf, size_t size, rlc_http_part part,
+                                           const rlc_result *result);
+/* `1735689600` : the same, with the reset as seconds since 1970, by the caller's clock |now_us|. */
+RLC_API size_t rlc_http_format_x_ratelimit_epoch(char *buf, size_t size, rlc_http_part part,
+                                                 const rlc_result *result, int64_t now_us);
+
 /* `30` : Retry-After (RFC 9110 10.2.3), seconds rounded up, at least 1; empty for RLC_NEVER. */
 RLC_API size_t rlc_http_format_retry_after(char *buf, size_t size, int64_t retry_us);
-/* The application/problem+json body (RFC 9457) of a refusal: |status| 429 (quota-exceeded) or
- * 503 (temporary-reduced-capacity), |policies| the |n| names of the limits that refused. Names are
- * JSON-escaped. */
-RLC_API size_t rlc_http_format_problem(char *buf, size_t size, int status,
+/* The problem types of the RateLimit draft, and the status that each goes with unless a server's
+ * owner wants another. */
+typedef enum rlc_problem {
+  RLC_PROBLEM_QUOTA_EXCEEDED = 1,    /* quota-exceeded, 429 */
+  RLC_PROBLEM_REDUCED_CAPACITY = 2,  /* temporary-reduced-capacity, 503: the store is away, or the
+                                        server sheds load */
+  RLC_PROBLEM_ABNORMAL_USAGE = 3     /* abnormal-usage-detected, 429: the key is banned */
+} rlc_problem;
+
+/* The application/problem+json body (RFC 9457) of a refusal with |status|, 400 to 599; |policies| are
+ * the |n| names of the limits that refused. Names are JSON-escaped. Empty for another problem or
+ * status. */
+RLC_API size_t rlc_http_format_problem(char *buf, size_t size, rlc_problem problem, int status,
                                        const char *const *policies, size_t n);
 /* The address |text| as a key: IPv4-mapped IPv6 as IPv4, then cut to |v4_prefix| or |v6_prefix|
  * bits, in RFC 5952 text, followed by "/bits" where bits were cut; a zone ("%eth0") is dropped.
