@@ -14,6 +14,7 @@ RLC_ENV = \
 	RLC_SANITIZER='$(RLC_SANITIZER_NAME)'; export RLC_SANITIZER; \
 	RLC_CPPFLAGS='$(HIREDIS_CFLAGS) $(CMOCKA_CFLAGS)'; export RLC_CPPFLAGS; \
 	RLC_APACHE_CPPFLAGS='$(APACHE_CPPFLAGS)'; export RLC_APACHE_CPPFLAGS; \
+	RLC_PYTHON_CPPFLAGS='$(PYTHON_CPPFLAGS)'; export RLC_PYTHON_CPPFLAGS; \
 	CC='$(CC)'; export CC; \
 	NM='$(NM)'; export NM; \
 	PYTHON='$(PYTHON)'; export PYTHON; \
@@ -34,12 +35,13 @@ include tests/unit/local.mk
 include tests/checks/local.mk
 include tests/vectors/local.mk
 include tests/integration/local.mk
+include tests/python/local.mk
 include tests/bench/local.mk
 include tests/faults/local.mk
 include tests/fuzz/local.mk
 include tests/servers/local.mk
 
-TESTS += $(unit_tests) $(fuzz_tests) $(check_scripts) $(integration_tests)
+TESTS += $(unit_tests) $(fuzz_tests) $(check_scripts) $(integration_tests) $(python_tests)
 
 # What did not run must not look as if it had.
 check-local:
@@ -48,6 +50,9 @@ if !WITH_CMOCKA
 endif
 if !WITH_PYTEST
 	@echo "make check: configure found no Python 3 with pytest, or was told --disable-tests: the integration tests did not run"
+endif
+if !WITH_PYTHON_BINDING
+	@echo "make check: the Python package was not built: its tests did not run"
 endif
 if !WITH_HYPOTHESIS
 	@echo "make check: hypothesis is missing: the test against the oracles did not run"

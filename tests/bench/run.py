@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: every figure beside one of the same run that it is to be read against. Not a test:
-nothing passes or fails here. `run.py table|redis|share|httpd|cost` prints one part."""
+nothing passes or fails here. `run.py table|redis|share|httpd|cost|python` prints one part."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -112,7 +113,13 @@ def cost():
     redis_cost.main()
 
 
-PARTS = {"table": table, "redis": redis, "share": share, "httpd": httpd, "cost": cost}
+def python():
+    heading("The Python package, beside limits, redis-py and Flask-Limiter")
+    subprocess.run([sys.executable, "-c", "import python_cost; python_cost.main()"], check=True,
+                   env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:2])})
+
+
+PARTS = {"table": table, "redis": redis, "share": share, "httpd": httpd, "cost": cost, "python": python}
 
 
 def main():

@@ -45,8 +45,9 @@ sources() {
   for pattern in "$@"; do
     (cd "$top" && for folder in libcore mod_ratelimit_redis lua bindings tests packaging; do
       if [ -d "$folder" ]; then
-        find "$folder" -name .libs -prune -o -name build-aux -prune -o -type f -name "$pattern" \
-          ! -name scripts_data.c ! -name autoconf.h -print
+        find "$folder" -name .libs -prune -o -name build-aux -prune -o \
+          -path 'bindings/*/lib' -prune -o -path 'bindings/*/build' -prune -o -type f \
+          -name "$pattern" ! -name scripts_data.c ! -name '*_wrap.c' ! -name autoconf.h -print
       fi
     done)
   done | sort

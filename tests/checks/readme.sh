@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# The README's examples are true: httpd accepts the one for Apache, the compiler the one for C.
+# The README's examples are true: httpd accepts the one for Apache, the compiler the one for C,
+# and Python runs its own.
 
 . "$(dirname "$0")/common.sh"
 
@@ -58,6 +59,22 @@ else
   if ! "$httpd" -t -d "$scratch" -f "$scratch/httpd.conf" > "$scratch/output" 2>&1; then
     cat "$scratch/output"
     complain "README.md: httpd refuses the example for Apache"
+  fi
+fi
+
+package=$build/bindings/python/lib
+example python > "$scratch/example.py"
+[ -s "$scratch/example.py" ] || complain "README.md has no block fenced as python"
+if [ ! -f "$package/stamp" ]; then
+  echo "built without the Python package: its example was not tried"
+elif [ -n "${RLC_SANITIZER:-}" ]; then
+  echo "built with a sanitizer, whose runtime Python has not: its example was not tried"
+else
+  checked "the example for Python"
+  # Where the store is away the fail policy decides: the example needs no Redis.
+  if ! PYTHONPATH=$package "${PYTHON:-python3}" "$scratch/example.py" > "$scratch/output" 2>&1; then
+    cat "$scratch/output"
+    complain "README.md: the example for Python does not run"
   fi
 fi
 finish "examples in README.md"

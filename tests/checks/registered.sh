@@ -66,7 +66,7 @@ done
 for list in $(sources local.mk); do
   folder=$(dirname "$list")
   tr ' \t' '\n\n' < "$top/$list" | sed -n 's,^%D%/\([a-z0-9_./-]*\.[a-z]*\)$,\1,p' |
-    grep -vE '\.(la|tmp|pc)$|scripts_data\.c' > "$scratch/named" || :
+    grep -vE '\.(la|tmp|pc|so)$|scripts_data\.c|_wrap\.c' > "$scratch/named" || :
   while read -r name; do
     checked "$list $name"
     [ -f "$top/$folder/$name" ] || complain "$list names $folder/$name, which is not there"
