@@ -40,7 +40,7 @@
 --
 -- Work is bounded: a page of 250 entries; 64 denials; a few ended bans a change, more than it makes.
 
-local MOST, RUNS, DROPPED, HOUR, PAGE = 10000, 1024, 1000, 3600000000, 250
+local MOST, BANS, RUNS, DROPPED, HOUR, PAGE = 10000, 9000, 1024, 1000, 3600000000, 250
 local call, keys, plan, read, pack = redis.call, KEYS, ARGV[1], struct.unpack, struct.pack
 local byte, sub, format = string.byte, string.sub, string.format
 local now, option, base = ARGV[2], 'PXAT', 0
@@ -60,6 +60,32 @@ end
 
 local function whole(number)
   return format('%.0f', number)
+end
+
+-- A server may evict one key and keep another. Who lacks in KEYS[2] is told to nobody new, and what lacks in
+-- KEYS[3] never makes room: both are made anew from the entries, and everybody reads all. Once for each key
+-- that was lost, and of MOST entries at most.
+local function rebuild()
+  local all, scores = call('HGETALL', keys[1]), op ~= 'N'
+  for i = 1, #all, 2 do
+    if all[i] ~= '' then
+      local until_us = read('<d', all[i + 1])
+      version = math.max(version + 1, now)
+      call('ZADD', keys[2], whole(version), all[i])
+      if scores and until_us > 0 then
+        call('ZADD', keys[3], whole(until_us), all[i])
+      end
+    end
+  end
+  version = math.max(version + 1, now)
+  floor = version
+  call('ZADD', keys[2], whole(version), '=' .. whole(runs % RUNS))
+  runs = runs + 1
+  call('HSET', keys[1], '', pack('<dddd', version, floor, runs, dropped))
+end
+
+if head and call('ZCARD', keys[2]) == 0 then
+  rebuild()
 end
 
 -- --- news ------------------------------------------------------------------------------------
@@ -156,10 +182,19 @@ local function room()
   return call('HLEN', keys[1]) - (head and 1 or 0) < MOST
 end
 
+-- As purge, for who finds no room: the ends may have been lost.
+local function purge_full(most)
+  purge(most)
+  if not room() and call('ZCARD', keys[3]) == 0 then
+    rebuild()
+    purge(most)
+  end
+end
+
 if op == 'P' then
   local field = read('Bc0', plan, 2)
   local until_us, level, at = read('<dI4', plan, 3 + #field)
-  purge(16)
+  purge_full(16)
   if call('HEXISTS', keys[1], field) == 0 and not room() then
     return 0
   end
@@ -244,8 +279,10 @@ for i = 1, #fields do
     counted = math.min(counted + count, 4294967295)
     if counted >= most then
       if not purged then
-        purge(16 + #fields)
-        purged, free = true, MOST - call('HLEN', keys[1]) + (head and 1 or 0)
+        purge_full(16 + #fields)
+        -- Who makes keys that are banned leaves room for what people set.
+        purged, free = true, math.min(MOST - call('HLEN', keys[1]) + (head and 1 or 0),
+          BANS - call('ZCARD', keys[3]))
       end
       local is_new = not bans[i] or call('HEXISTS', keys[1], field) == 0
       if is_new and free <= 0 then

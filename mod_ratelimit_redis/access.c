@@ -8,9 +8,12 @@
 #include "answer.h"
 #include "config.h"
 #include "count.h"
+#include "delay.h"
 #include "exempt.h"
+#include "handover.h"
 #include "journal.h"
 #include "key.h"
+#include "settle.h"
 #include "stores.h"
 
 /* --- gathering ----------------------------------------------------------------------------- */
@@ -70,6 +73,11 @@ static const char *add_limit(ratelimit_batch *batch, ratelimit_line *line, const
   while (at < batch->n && !same_counter(batch->lines[at], &batch->limits[at], line, limit)) {
     ++at;
   }
+  if (batch->parts == RATELIMIT_MAX_PARTS) {
+    return "more lines than one request can have, which is " APR_STRINGIFY(RATELIMIT_MAX_PARTS)
+           ": take some away";
+  }
+  batch->part[batch->parts++] = (ratelimit_part){line, limit->cost, at};
   if (at < batch->n) {
     if (strcmp(rlc_policy_get_text(batch->lines[at]->policy),
                rlc_policy_get_text(line->policy)) != 0) {
@@ -99,6 +107,7 @@ static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int ph
   rlc_limit limit;
 
   batch->n = 0;
+  batch->parts = 0;
   for (int i = 0; i < conf->lines->nelts && why == NULL; ++i) {
     ratelimit_line *line = APR_ARRAY_IDX(conf->lines, i, ratelimit_line *);
 
@@ -115,8 +124,7 @@ static const char *gather(request_rec *r, const ratelimit_dir_conf *conf, int ph
 
 /* --- deciding ------------------------------------------------------------------------------ */
 
-/* On the request that the client sent. */
-static ratelimit_state *get_state(request_rec *r) {
+ratelimit_state *ratelimit_get_state(request_rec *r) {
   ratelimit_state *state;
 
   while (r->prev != NULL) {
@@ -141,12 +149,33 @@ static int log_contradiction(request_rec *r, const char *why, int dry) {
   return dry ? DECLINED : HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* Takes what the limits ask for: for good, or until the request has ended. Returns as
+ * rlc_limiter_check. */
+static int take(request_rec *r, ratelimit_state *state, ratelimit_batch *batch) {
+  rlc_lease *lease = NULL;
+  int rv;
+
+  batch->decision = (rlc_decision)RLC_DECISION_INIT;
+  if (!ratelimit_is_held(batch)) {
+    return rlc_limiter_check(ratelimit_limiter(), batch->limits, (size_t)batch->n, batch->results,
+                             &batch->decision);
+  }
+  rv = rlc_limiter_acquire(ratelimit_limiter(), batch->limits, (size_t)batch->n, &lease,
+                           batch->results, &batch->decision);
+  if (lease != NULL) {
+    ratelimit_hold(r, state, batch, lease);
+  }
+  return rv;
+}
+
 static int decide(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_state *state,
                   int phase) {
   ratelimit_batch batch;
   const char *why = gather(r, conf, phase, state, &batch);
   int dry = ratelimit_get_mode(conf) == RATELIMIT_DRY_RUN;
+  ratelimit_wait wait = {0};
   apr_uint64_t begun;
+  int rv;
 
   if (why != NULL) {
     return log_contradiction(r, why, dry);
@@ -154,10 +183,12 @@ static int decide(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_stat
   if (batch.n == 0) {
     return DECLINED;
   }
-  batch.decision = (rlc_decision)RLC_DECISION_INIT;
-  begun = ratelimit_count_clock();
-  if (rlc_limiter_check(ratelimit_limiter(), batch.limits, (size_t)batch.n, batch.results,
-                        &batch.decision) < 0) {
+  do {
+    begun = ratelimit_count_clock();
+    rv = take(r, state, &batch);
+  } while (rv >= 0 && !batch.decision.allowed && !dry && ratelimit_delay(r, &batch, &wait));
+  ratelimit_delay_end(r, &batch, &wait);
+  if (rv < 0) {
     return log_contradiction(r, "limits that the library does not take", dry);
   }
   ratelimit_journal_forwarded(r, &batch);
@@ -165,6 +196,7 @@ static int decide(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_stat
   note_decided(r, state, &batch);
   ratelimit_tell(r, conf, state, &batch, dry);
   if (batch.decision.allowed) {
+    ratelimit_hand_over(r, conf, state, &batch);
     return DECLINED;
   }
   ratelimit_journal_refusal(r, conf, &batch, dry);
@@ -204,7 +236,7 @@ static int check(request_rec *r, int phase) {
   if (conf->lines == NULL || is_inner(r) || ratelimit_get_mode(conf) == RATELIMIT_OFF) {
     return DECLINED;
   }
-  state = get_state(r);
+  state = ratelimit_get_state(r);
   if (phase == INSIDE && state->lines == conf->lines) {
     return DECLINED;
   }

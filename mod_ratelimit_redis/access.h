@@ -2,7 +2,10 @@
 #ifndef RATELIMIT_ACCESS_H
 #define RATELIMIT_ACCESS_H
 
-#include "module.h"
+#include "answer.h"
+
+/* What has been decided for a request, on the request that the client sent. */
+ratelimit_state *ratelimit_get_state(request_rec *r);
 
 /* Decide the limits that do not read the user, and those that do. Both return DECLINED where the
  * request may go on, or the status that ends it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "answer.h"
 
+#include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <http_request.h>
@@ -153,6 +154,25 @@ int ratelimit_refuse(request_rec *r, const ratelimit_dir_conf *conf, ratelimit_s
   set_retry_after(r, batch);
   if (wants_problem) {
     state->problem = format_problem(r, state->refused, batch);
+  }
+  return state->refused;
+}
+
+int ratelimit_refuse_load(request_rec *r, ratelimit_state *state) {
+  char body[512];
+  int async = 0;
+
+  apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+  apr_table_set(r->err_headers_out, "Retry-After",
+                apr_itoa(r->pool, (int)ap_random_pick(BACK_SOON_S, BACK_LATE_S)));
+  /* Where a connection that is kept has a worker, that worker is what is missing. */
+  if (ap_mpm_query(AP_MPMQ_IS_ASYNC, &async) != APR_SUCCESS || !async) {
+    r->connection->keepalive = AP_CONN_CLOSE;
+  }
+  state->refused = HTTP_SERVICE_UNAVAILABLE;
+  if (ratelimit_wants_problem(apr_table_get(r->headers_in, "Accept"))) {
+    rlc_http_format_problem(body, sizeof body, RLC_PROBLEM_REDUCED_CAPACITY, state->refused, NULL, 0);
+    state->problem = apr_pstrdup(r->pool, body);
   }
   return state->refused;
 }

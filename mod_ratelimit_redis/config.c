@@ -6,8 +6,10 @@
 
 #include <apr_strings.h>
 
+#include "delay.h"
 #include "exempt.h"
 #include "line.h"
+#include "shed.h"
 #include "status.h"
 #include "stores.h"
 #include "text.h"
@@ -27,6 +29,10 @@ int ratelimit_get_status_access(const ratelimit_dir_conf *conf) {
 
 int ratelimit_get_status_keys(const ratelimit_server_conf *conf) {
   return conf->status_keys != RATELIMIT_UNSET ? conf->status_keys : RATELIMIT_KEYS_ADDRESS;
+}
+
+unsigned ratelimit_get_delay(const ratelimit_server_conf *conf) {
+  return conf->delay != RATELIMIT_UNSET ? (unsigned)conf->delay : RATELIMIT_DELAY_PERCENT;
 }
 
 int ratelimit_get_mode(const ratelimit_dir_conf *conf) {
@@ -53,6 +59,10 @@ int ratelimit_get_expose(const ratelimit_dir_conf *conf) {
   return conf->expose == 1;
 }
 
+int ratelimit_get_forward(const ratelimit_dir_conf *conf) {
+  return conf->forward == 1;
+}
+
 const char *ratelimit_get_store(const ratelimit_server_conf *conf) {
   return conf->store != NULL ? conf->store : "shm:";
 }
@@ -69,7 +79,9 @@ void *ratelimit_create_server_conf(apr_pool_t *pool, server_rec *s) {
   conf->status_keys = RATELIMIT_UNSET;
   conf->policies = apr_hash_make(pool);
   conf->lines = apr_array_make(pool, 4, sizeof(ratelimit_line *));
+  conf->delay = RATELIMIT_UNSET;
   conf->pk_place = NULL;
+  conf->forward_place = NULL;
   return conf;
 }
 
@@ -84,7 +96,9 @@ void *ratelimit_merge_server_conf(apr_pool_t *pool, void *base_conf, void *add_c
   conf->status_keys = add->status_keys != RATELIMIT_UNSET ? add->status_keys : base->status_keys;
   conf->policies = apr_hash_overlay(pool, add->policies, base->policies);
   conf->lines = add->lines; /* the main server's are looked over as its own */
+  conf->delay = add->delay != RATELIMIT_UNSET ? add->delay : base->delay;
   conf->pk_place = add->pk_place;
+  conf->forward_place = add->forward_place;
   return conf;
 }
 
@@ -100,7 +114,9 @@ void *ratelimit_create_dir_conf(apr_pool_t *pool, char *dir) {
   conf->log = RATELIMIT_UNSET;
   conf->warn = RATELIMIT_UNSET;
   conf->expose = RATELIMIT_UNSET;
+  conf->forward = RATELIMIT_UNSET;
   conf->exempt = NULL;
+  conf->shed = NULL;
   conf->lines = NULL;
   return conf;
 }
@@ -148,7 +164,9 @@ void *ratelimit_merge_dir_conf(apr_pool_t *pool, void *base_conf, void *add_conf
   conf->log = add->log != RATELIMIT_UNSET ? add->log : base->log;
   conf->warn = add->warn != RATELIMIT_UNSET ? add->warn : base->warn;
   conf->expose = add->expose != RATELIMIT_UNSET ? add->expose : base->expose;
+  conf->forward = add->forward != RATELIMIT_UNSET ? add->forward : base->forward;
   conf->exempt = ratelimit_merge_exempt(pool, base->exempt, add->exempt);
+  conf->shed = ratelimit_merge_shed(pool, base->shed, add->shed);
   conf->lines = merge_lines(pool, base->lines, add->lines);
   return conf;
 }
@@ -275,6 +293,38 @@ static const char *set_exempt(cmd_parms *cmd, void *dir_conf, const char *args) 
   return why != NULL ? why : ratelimit_read_exempt(cmd, args, &conf->exempt);
 }
 
+static const char *set_shed(cmd_parms *cmd, void *dir_conf, const char *args) {
+  ratelimit_dir_conf *conf = dir_conf;
+  const char *why = ap_check_cmd_context(cmd, NOT_IN_PLACE);
+
+  return why != NULL ? why : ratelimit_read_shed(cmd, args, &conf->shed);
+}
+
+static const char *set_delay(cmd_parms *cmd, void *dir_conf, const char *text) {
+  ratelimit_server_conf *conf =
+      ap_get_module_config(cmd->server->module_config, &ratelimit_redis_module);
+  const char *why = ap_check_cmd_context(cmd, GLOBAL_ONLY | NOT_IN_HTACCESS);
+  char *number = apr_pstrdup(cmd->temp_pool, text);
+  size_t len = strlen(number);
+  uint32_t percent = 0;
+
+  (void)dir_conf;
+  if (why != NULL) {
+    return why;
+  }
+  if (len > 0 && number[len - 1] == '%') {
+    number[len - 1] = '\0';
+    len = ratelimit_parse_cost(number, RATELIMIT_DELAY_MOST_PERCENT, &percent) ? len : 0;
+  }
+  if (len == 0 || percent == 0 || percent > RATELIMIT_DELAY_MOST_PERCENT) {
+    return apr_psprintf(cmd->pool, "RateLimitDelay: \"%s\" is no part of the workers: write one from "
+                        "1%% to %d%%, such as 10%%",
+                        ap_escape_logitem(cmd->temp_pool, text), RATELIMIT_DELAY_MOST_PERCENT);
+  }
+  conf->delay = (int)percent;
+  return NULL;
+}
+
 static const char *set_log(cmd_parms *cmd, void *dir_conf, const char *text) {
   ratelimit_dir_conf *conf = dir_conf;
   const char *why = ap_check_cmd_context(cmd, NOT_IN_PLACE);
@@ -328,6 +378,20 @@ static const char *set_expose(cmd_parms *cmd, void *dir_conf, int on) {
   return why;
 }
 
+static const char *set_forward(cmd_parms *cmd, void *dir_conf, int on) {
+  ratelimit_server_conf *server =
+      ap_get_module_config(cmd->server->module_config, &ratelimit_redis_module);
+  ratelimit_dir_conf *conf = dir_conf;
+  const char *why = ap_check_cmd_context(cmd, NOT_IN_PLACE);
+
+  if (why == NULL && on) {
+    server->forward_place = apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename,
+                                         cmd->directive->line_num);
+  }
+  conf->forward = on != 0;
+  return why;
+}
+
 static const char *set_store(cmd_parms *cmd, void *dir_conf, const char *url) {
   ratelimit_server_conf *conf =
       ap_get_module_config(cmd->server->module_config, &ratelimit_redis_module);
@@ -360,6 +424,8 @@ const command_rec ratelimit_commands[] = {
                   "a file of 16 to 1024 bytes that keys the hashes in Redis key names"),
     AP_INIT_TAKE2("RateLimitPolicy", ratelimit_set_policy, NULL, RSRC_CONF,
                   "a name and the policy it stands for, as in: api \"10/s,1000/h burst=20\""),
+    AP_INIT_TAKE1("RateLimitPolicyFile", ratelimit_set_policy_file, NULL, RSRC_CONF,
+                  "a file with policies, store and secret that other programs read, too"),
     AP_INIT_TAKE1("RateLimitMode", set_mode, NULL, RSRC_CONF | ACCESS_CONF,
                   "enforce, dry-run or off"),
     AP_INIT_TAKE1("RateLimitFail", set_fail, NULL, RSRC_CONF | ACCESS_CONF,
@@ -375,12 +441,19 @@ const command_rec ratelimit_commands[] = {
                   "on or off: whether a refusal ends the connection"),
     AP_INIT_RAW_ARGS("RateLimitExempt", set_exempt, NULL, RSRC_CONF | ACCESS_CONF,
                      "who is not limited: networks, preflight, when=condition; or none"),
+    AP_INIT_RAW_ARGS("RateLimitShed", set_shed, NULL, RSRC_CONF | ACCESS_CONF,
+                     "from what part of busy workers on requests are refused, and when=condition "
+                     "for which; or off"),
+    AP_INIT_TAKE1("RateLimitDelay", set_delay, NULL, RSRC_CONF,
+                  "the part of the workers that may wait for delay= at once, such as 10%"),
     AP_INIT_TAKE1("RateLimitLog", set_log, NULL, RSRC_CONF | ACCESS_CONF,
                   "the time between two lines of the error log about one offender, or off"),
     AP_INIT_TAKE1("RateLimitWarn", set_warn, NULL, RSRC_CONF | ACCESS_CONF,
                   "the part of a quota from which answers warn, such as 80%, or off"),
     AP_INIT_FLAG("RateLimitExpose", set_expose, NULL, RSRC_CONF | ACCESS_CONF,
                  "on or off: whether scripts of other origins may read the fields"),
+    AP_INIT_FLAG("RateLimitForward", set_forward, NULL, RSRC_CONF | ACCESS_CONF,
+                 "on or off: whether applications behind a proxy are told what was charged"),
     AP_INIT_TAKE1("RateLimitPageAccess", ratelimit_set_status_access, NULL,
                   RSRC_CONF | ACCESS_CONF,
                   "who may see ratelimit-status: local, or require for whom Require lets in"),
@@ -405,6 +478,13 @@ int ratelimit_check_settings(server_rec *main_server) {
                    "RLR0010: %s: RateLimitHeaders: pk needs a secret, for without one a key can be "
                    "found by trying: write RateLimitSecretFile in the server's configuration",
                    conf->pk_place);
+      status = HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (conf->forward_place != NULL && conf->secret == NULL) {
+      ap_log_error(APLOG_MARK, APLOG_ERR | APLOG_STARTUP, 0, s,
+                   "RLR0017: %s: RateLimitForward: an application can only tell by a secret that the "
+                   "field is not a client's: write RateLimitSecretFile in the server's configuration",
+                   conf->forward_place);
       status = HTTP_INTERNAL_SERVER_ERROR;
     }
   }

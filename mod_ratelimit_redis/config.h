@@ -37,6 +37,8 @@ typedef struct ratelimit_server_conf {
   int status_keys;              /* RATELIMIT_KEYS_... or RATELIMIT_UNSET */
   apr_hash_t *policies;         /* name -> ratelimit_named; a virtual host's go before the main's */
   apr_array_header_t *lines;    /* ratelimit_line *: those written in this very server */
+  const char *forward_place;    /* where it asks for RateLimitForward; NULL: nowhere */
+  int delay;                    /* percent of the workers that may wait; RATELIMIT_UNSET */
   const char *pk_place;         /* where it asks for partition keys in fields; NULL: nowhere */
 } ratelimit_server_conf;
 
@@ -49,18 +51,22 @@ typedef struct ratelimit_dir_conf {
   ratelimit_refusal refusal;    /* how refusals look */
   int log;                      /* seconds between lines about one offender, RATELIMIT_LOG_OFF, UNSET */
   int warn;                     /* percent of a quota from which answers warn; 0: off; UNSET */
+  int forward;                  /* 1: applications are told by a field what was charged; 0; UNSET */
   int expose;                   /* 1: scripts of other origins may read the fields; 0; UNSET */
   apr_array_header_t *exempt;   /* ratelimit_exempt *; NULL: nobody */
+  apr_array_header_t *shed;     /* ratelimit_shed *; NULL: nothing is shed */
   apr_array_header_t *lines;    /* ratelimit_line *, outer ones first; NULL: none, the cheap case */
 } ratelimit_dir_conf;
 
 /* Each setting's default is here and nowhere else. */
 int ratelimit_get_status_access(const ratelimit_dir_conf *conf);
 int ratelimit_get_status_keys(const ratelimit_server_conf *conf);
+unsigned ratelimit_get_delay(const ratelimit_server_conf *conf);
 int ratelimit_get_mode(const ratelimit_dir_conf *conf);
 rlc_fail ratelimit_get_fail(const ratelimit_dir_conf *conf);
 int ratelimit_get_headers(const ratelimit_dir_conf *conf);
 int ratelimit_get_expose(const ratelimit_dir_conf *conf);
+int ratelimit_get_forward(const ratelimit_dir_conf *conf);
 int ratelimit_get_log(const ratelimit_dir_conf *conf);
 int ratelimit_get_warn(const ratelimit_dir_conf *conf);
 const char *ratelimit_get_store(const ratelimit_server_conf *conf);

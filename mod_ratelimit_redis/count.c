@@ -149,19 +149,24 @@ static apr_size_t find_own_part(const ratelimit_line *line, const rlc_limit *lim
              : 0;
 }
 
-/* The key's text stays out of the counts where it would not be shown. */
+/* The key's text stays out of the counts where it would not be shown: there stands what the error log
+ * and rlctl call it. */
 static void count_offender(const ratelimit_line *line, const rlc_limit *limit, unsigned row,
                            apr_uint64_t now_s) {
   apr_size_t from = find_own_part(line, limit);
-  const char *key = limit->key;
+  const char *text = (const char *)limit->key + from;
+  apr_size_t len = limit->key_len - from;
   int is_address = line->key == NULL;
-  int shown = keys_shown == RATELIMIT_KEYS_PLAIN ||
-              (keys_shown == RATELIMIT_KEYS_ADDRESS && is_address);
+  unsigned flags = is_address ? RATELIMIT_KEY_IS_ADDRESS : 0;
+  char name[17];
 
+  if (keys_shown == RATELIMIT_KEYS_HASHED || (keys_shown == RATELIMIT_KEYS_ADDRESS && !is_address)) {
+    flags = RATELIMIT_KEY_IS_HASH;
+    len = sizeof name - 1;
+    text = rlc_limiter_hash(ratelimit_limiter(), limit->key, limit->key_len, name) == 0 ? name : NULL;
+  }
   ratelimit_sketch_add(&the_tally->offenders, now_s / RATELIMIT_WINDOW_S,
-                       ratelimit_sketch_id(hash(key, limit->key_len), row),
-                       shown ? key + from : NULL, limit->key_len - from,
-                       is_address ? RATELIMIT_KEY_IS_ADDRESS : 0);
+                       ratelimit_sketch_id(hash(limit->key, limit->key_len), row), text, len, flags);
 }
 
 /* Where another limit refused the request, one that would have let it pass counts nothing. */
@@ -206,6 +211,18 @@ static void count_degraded(apr_uint64_t now_s) {
 
     rlc_limiter_get_stats(ratelimit_limiter(), &stats);
     ratelimit_tally_set_trouble(the_tally, now_s, stats.breaker_reason);
+  }
+}
+
+void ratelimit_count_shed(void) {
+  if (the_tally != NULL) {
+    atomic_fetch_add_explicit(&the_tally->shed, 1, memory_order_relaxed);
+  }
+}
+
+void ratelimit_count_delayed(void) {
+  if (the_tally != NULL) {
+    atomic_fetch_add_explicit(&the_tally->delayed, 1, memory_order_relaxed);
   }
 }
 

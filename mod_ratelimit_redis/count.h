@@ -3,6 +3,7 @@
 #define RATELIMIT_COUNT_H
 
 #include "answer.h"
+#include "events.h"
 #include "tally.h"
 
 /* Makes the counts that the status page tells of, or finds those of before a restart, and gives
@@ -12,9 +13,6 @@ void ratelimit_count_open(server_rec *main_server);
 
 /* The counts, or NULL. */
 ratelimit_tally *ratelimit_counts(void);
-
-/* Nanoseconds of a clock that only goes forward. */
-apr_uint64_t ratelimit_count_clock(void);
 
 /* Counts a decision, which was begun at |begun|; |dry| says that nobody is refused for it. */
 void ratelimit_count(const ratelimit_batch *batch, int dry, apr_uint64_t begun);

@@ -130,6 +130,8 @@ void ratelimit_put_json_view(const ratelimit_sink *sink, const ratelimit_view *v
   put_counts(sink, view->total);
   P(sink, ",\n\"recent\":");
   put_counts(sink, view->recent);
+  PF(sink, ",\n\"shed\":%" PRIu64 ",\"delayed\":%" PRIu64 ",\"busy_percent\":%u", view->shed,
+     view->delayed, view->told.busy);
   put_json_sources(sink, view);
   put_json_store(sink, view);
   put_json_limits(sink, view);
@@ -259,6 +261,13 @@ void ratelimit_put_openmetrics(const ratelimit_sink *sink, const ratelimit_view 
       PF(sink, "} %" PRIu64 "\n", view->sources[i]);
     }
   }
+  put_counter(sink, "ratelimit_shed_requests",
+              "Requests refused because too many workers were busy (RateLimitShed).", view->shed);
+  put_counter(sink, "ratelimit_delayed_requests",
+              "Requests that passed after they had waited (delay=).", view->delayed);
+  put_family(sink, "ratelimit_busy_workers_ratio", "gauge", "ratio",
+             "The part of httpd's workers that are busy.");
+  PF(sink, "ratelimit_busy_workers_ratio %u.%02u\n", view->told.busy / 100, view->told.busy % 100);
   put_metric_limits(sink, view);
   put_metric_latency(sink, view);
   put_metric_states(sink, view);
@@ -283,6 +292,10 @@ void ratelimit_put_section(const ratelimit_sink *sink, const ratelimit_view *vie
   ratelimit_put_count(sink, view->recent[RATELIMIT_DENIED]);
   P(sink, "</dt>\n<dt>Denied in a dry run: ");
   ratelimit_put_count(sink, view->total[RATELIMIT_DRY]);
+  if (view->shed > 0) {
+    P(sink, "</dt>\n<dt>Shed: ");
+    ratelimit_put_count(sink, view->shed);
+  }
   PF(sink, "</dt>\n<dt>Store: %s</dt></dl>\n", ratelimit_store_state_name(view->state));
   if (n == 0) {
     return;
@@ -303,9 +316,9 @@ void ratelimit_put_section(const ratelimit_sink *sink, const ratelimit_view *vie
 void ratelimit_put_section_auto(const ratelimit_sink *sink, const ratelimit_view *view) {
   PF(sink,
      "RateLimitAllowed: %" PRIu64 "\nRateLimitDenied: %" PRIu64 "\nRateLimitDryRun: %" PRIu64
-     "\nRateLimitAllowedRecently: %" PRIu64 "\nRateLimitDeniedRecently: %" PRIu64
+     "\nRateLimitShed: %" PRIu64 "\nRateLimitDelayed: %" PRIu64 "\nRateLimitAllowedRecently: %" PRIu64 "\nRateLimitDeniedRecently: %" PRIu64
      "\nRateLimitDryRunRecently: %" PRIu64 "\nRateLimitStore: %s\n",
      view->total[RATELIMIT_ALLOWED], view->total[RATELIMIT_DENIED], view->total[RATELIMIT_DRY],
-     view->recent[RATELIMIT_ALLOWED], view->recent[RATELIMIT_DENIED], view->recent[RATELIMIT_DRY],
+     view->shed, view->delayed, view->recent[RATELIMIT_ALLOWED], view->recent[RATELIMIT_DENIED], view->recent[RATELIMIT_DRY],
      ratelimit_store_state_name(view->state));
 }

@@ -6,17 +6,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <apr_base64.h>
 #include <apr_general.h>
-#include <apr_sha1.h>
 #include <apr_siphash.h>
 #include <apr_strings.h>
 
 #include "offenders.h"
+#include "stores.h"
 
 typedef struct journal {
   unsigned char seed[APR_SIPHASH_KSIZE]; /* so that nobody can choose offenders that share an entry */
   atomic_int forwarded;                  /* has been told */
+  atomic_llong load_due;                 /* in seconds: not before */
   ratelimit_offenders offenders;
 } journal;
 
@@ -53,26 +53,14 @@ int ratelimit_journal_open(apr_pool_t *pconf, server_rec *s) {
 
 /* --- refusals ------------------------------------------------------------------------------ */
 
-/* What an offender is called in the log: the same in all lines about it, of all servers with one
- * secret, and no secret itself. With a secret it is what `pk` in RateLimitHeaders shows. */
+/* What an offender is called in the log: what the index and rlctl call it, the same on all servers with
+ * one secret. */
 static const char *format_id(request_rec *r, const rlc_limit *limit) {
-  const ratelimit_server_conf *server =
-      ap_get_module_config(r->server->module_config, &ratelimit_redis_module);
-  unsigned char digest[APR_SHA1_DIGESTSIZE];
-  apr_sha1_ctx_t sha1;
-  char text[40];
-  size_t len = rlc_http_format_partition(text, sizeof text, server->secret, server->secret_len,
-                                         limit);
+  char hash[17];
 
-  if (len > 6 && len < sizeof text) { /* between ";pk=:" and ":" */
-    return apr_pstrmemdup(r->pool, text + 5, len - 6);
-  }
-  apr_sha1_init(&sha1);
-  apr_sha1_update_binary(&sha1, limit->key, (unsigned)limit->key_len);
-  apr_sha1_update_binary(&sha1, limit->group, (unsigned)limit->group_len);
-  apr_sha1_final(digest, &sha1);
-  apr_base64_encode_binary(text, digest, 12);
-  return apr_pstrdup(r->pool, text);
+  return rlc_limiter_hash(ratelimit_limiter(), limit->key, limit->key_len, hash) == 0
+             ? apr_pstrdup(r->pool, hash)
+             : "unknown";
 }
 
 static uint64_t hash_offender(const char *label, const rlc_limit *limit, int dry) {
@@ -121,6 +109,16 @@ void ratelimit_journal_refusal(request_rec *r, const ratelimit_dir_conf *conf,
                   "has %d lines at most",
                   (apr_uint64_t)due.left_out, RATELIMIT_LINES_PER_S);
   }
+}
+
+int ratelimit_journal_load_due(void) {
+  enum { PAUSE_S = 10 };
+  long long now_s = (long long)apr_time_sec(apr_time_now());
+  long long due = atomic_load_explicit(&the_journal->load_due, memory_order_relaxed);
+
+  /* A clock that was set back does not silence it for long. */
+  return (now_s >= due || now_s < due - PAUSE_S) &&
+         atomic_compare_exchange_strong(&the_journal->load_due, &due, now_s + PAUSE_S);
 }
 
 /* --- proxies ------------------------------------------------------------------------------- */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "line.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
+#include "cache.h"
 #include "config.h"
 #include "option.h"
+#include "stores.h"
 #include "text.h"
 
 /* --- policies in a pool -------------------------------------------------------------------- */
@@ -41,12 +44,13 @@ static void *pool_realloc(void *ptr, size_t size, void *pool) {
   return bigger;
 }
 
+/* |memory| is NULL for the pool's. */
 static const char *parse_policy(cmd_parms *cmd, const char *name, const char *text,
-                                const rlc_policy **out) {
-  rlc_memory memory = {cmd->pool, pool_malloc, pool_realloc, pool_free};
+                                const rlc_memory *memory, rlc_policy **out) {
+  rlc_memory of_pool = {cmd->pool, pool_malloc, pool_realloc, pool_free};
   char why[RLC_MESSAGE_SIZE] = "";
   rlc_policy *policy;
-  int rv = rlc_policy_new(&policy, name, text, &memory, why, sizeof why);
+  int rv = rlc_policy_new(&policy, name, text, memory != NULL ? memory : &of_pool, why, sizeof why);
 
   *out = policy;
   if (rv == 0) {
@@ -63,6 +67,7 @@ const char *ratelimit_set_policy(cmd_parms *cmd, void *dir_conf, const char *nam
       ap_get_module_config(cmd->server->module_config, &ratelimit_redis_module);
   const char *why = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT | NOT_IN_HTACCESS);
   ratelimit_named *named;
+  rlc_policy *policy;
 
   (void)dir_conf;
   if (why != NULL) {
@@ -81,9 +86,55 @@ const char *ratelimit_set_policy(cmd_parms *cmd, void *dir_conf, const char *nam
   named = apr_pcalloc(cmd->pool, sizeof *named);
   named->file = cmd->directive->filename;
   named->file_line = cmd->directive->line_num;
-  why = parse_policy(cmd, name, text, &named->policy);
+  why = parse_policy(cmd, name, text, NULL, &policy);
   if (why == NULL) {
+    named->policy = policy;
     apr_hash_set(conf->policies, name, APR_HASH_KEY_STRING, named);
+  }
+  return why;
+}
+
+/* What the file says of the store and its secret is said by a directive where there is one. */
+const char *ratelimit_set_policy_file(cmd_parms *cmd, void *dir_conf, const char *path) {
+  ratelimit_server_conf *conf =
+      ap_get_module_config(cmd->server->module_config, &ratelimit_redis_module);
+  const char *why = ap_check_cmd_context(cmd, GLOBAL_ONLY | NOT_IN_HTACCESS);
+  const char *full = why == NULL ? ap_server_root_relative(cmd->pool, path) : NULL;
+  rlc_memory memory = {cmd->pool, pool_malloc, pool_realloc, pool_free};
+  char told[RLC_MESSAGE_SIZE] = "";
+  rlc_config *file;
+
+  (void)dir_conf;
+  if (why != NULL) {
+    return why;
+  }
+  if (full == NULL ||
+      rlc_config_load(&file, full, &memory, told, sizeof told) != 0) {
+    return apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name,
+                        full == NULL ? "this is no path: write the path of a file" : told);
+  }
+  for (apr_size_t i = 0; i < rlc_config_get_policies(file); ++i) {
+    const rlc_policy *policy = rlc_config_get_policy(file, i);
+    const char *name = rlc_policy_get_name(policy);
+    ratelimit_named *named = apr_hash_get(conf->policies, name, APR_HASH_KEY_STRING);
+
+    if (named != NULL) {
+      return apr_psprintf(cmd->pool, "%s: the name %s is taken (%s:%d): write another name",
+                          cmd->cmd->name, name, named->file, named->file_line);
+    }
+    named = apr_pcalloc(cmd->pool, sizeof *named);
+    named->policy = policy;
+    named->file = cmd->directive->filename;
+    named->file_line = cmd->directive->line_num;
+    apr_hash_set(conf->policies, name, APR_HASH_KEY_STRING, named);
+  }
+  if (conf->store == NULL && rlc_config_get_store(file) != NULL) {
+    conf->store = rlc_config_get_store(file);
+    why = ratelimit_stores_try(cmd->pool, cmd->temp_pool, conf->store);
+  }
+  if (why == NULL && conf->secret == NULL && rlc_config_get_secret_file(file) != NULL) {
+    why = ratelimit_stores_read_secret(cmd, rlc_config_get_secret_file(file), &conf->secret,
+                                       &conf->secret_len);
   }
   return why;
 }
@@ -112,7 +163,7 @@ static const char *format_quotas(apr_pool_t *pool, const rlc_policy *policy) {
   return items;
 }
 
-static void use_policy(apr_pool_t *pool, ratelimit_line *line, const rlc_policy *policy) {
+static void describe(apr_pool_t *pool, ratelimit_line *line, const rlc_policy *policy) {
   line->policy = policy;
   line->label = line->name != NULL ? line->name : rlc_policy_get_name(policy);
   line->policy_items = format_items(pool, line, line->label);
@@ -126,13 +177,37 @@ static void use_policy(apr_pool_t *pool, ratelimit_line *line, const rlc_policy 
   }
 }
 
+/* Returns NULL, or what line and policy cannot be together. */
+static const char *check_charge(const ratelimit_line *line) {
+  if (line->charge.kind != RATELIMIT_CHARGE_NONE &&
+      rlc_policy_get_algorithm(line->policy) == RLC_CONCURRENCY) {
+    return "RateLimit: charge= is not for algorithm=concurrency, whose slots are free again when the "
+           "request ends: leave it out, or give it a limit of its own";
+  }
+  return NULL;
+}
+
+static const char *use_policy(apr_pool_t *pool, ratelimit_line *line, const rlc_policy *policy) {
+  describe(pool, line, policy);
+  return check_charge(line);
+}
+
 static const char *find_policy(apr_pool_t *pool, ratelimit_line *line, apr_hash_t *policies) {
   ratelimit_named *named = apr_hash_get(policies, line->policy_name, APR_HASH_KEY_STRING);
   const char *known = "";
 
+  if (named != NULL && line->scope != NULL &&
+      ratelimit_cache_get(line, line->policy_name, rlc_policy_get_text(named->policy))) {
+    line->policy = named->policy; /* a virtual host's own may read the same */
+    return check_charge(line);
+  }
   if (named != NULL) {
-    use_policy(pool, line, named->policy);
-    return NULL;
+    const char *why = use_policy(pool, line, named->policy);
+
+    if (why == NULL && line->scope != NULL) {
+      ratelimit_cache_put(line, line->policy_name, rlc_policy_get_text(named->policy));
+    }
+    return why;
   }
   for (apr_hash_index_t *i = apr_hash_first(pool, policies); i != NULL; i = apr_hash_next(i)) {
     known = apr_pstrcat(pool, known, *known == '\0' ? "" : ", ", apr_hash_this_key(i), NULL);
@@ -154,6 +229,14 @@ static const char *find_clash(apr_pool_t *pool, const ratelimit_line *line,
                       rlc_policy_get_text(other->policy), other->file, other->file_line);
 }
 
+/* What a policy does not go with. */
+static const char *find_misfit(const ratelimit_line *line) {
+  return line->delay_ms > 0 && rlc_policy_get_algorithm(line->policy) == RLC_CONCURRENCY
+             ? "RateLimit: delay= waits until a quota is there again, and algorithm=concurrency knows "
+               "no such time: leave delay= out"
+             : NULL;
+}
+
 /* --- RateLimit ----------------------------------------------------------------------------- */
 
 /* A limit from .htaccess counts for its folder alone. The NULs keep it apart from every key that
@@ -167,6 +250,45 @@ static void set_scope(cmd_parms *cmd, ratelimit_line *line) {
   memcpy(scope + 5, folder, len + 1);
   line->scope = scope;
   line->scope_len = len + 6;
+}
+
+static void *plain_malloc(size_t size, void *unused) {
+  (void)unused;
+  return malloc(size);
+}
+
+static void *plain_realloc(void *ptr, size_t size, void *unused) {
+  (void)unused;
+  return realloc(ptr, size);
+}
+
+static void plain_free(void *ptr, void *unused) {
+  (void)unused;
+  free(ptr);
+}
+
+static apr_status_t drop_policy(void *policy) {
+  rlc_policy_del(policy);
+  return APR_SUCCESS;
+}
+
+/* The policy that is written in the line. One of .htaccess stays beyond the request, if there is room. */
+static const char *set_text(cmd_parms *cmd, ratelimit_line *line, const char *text) {
+  static const rlc_memory plain = {NULL, plain_malloc, plain_realloc, plain_free};
+  rlc_policy *policy;
+  const char *why;
+
+  if (line->scope != NULL && ratelimit_cache_get(line, NULL, text)) {
+    return check_charge(line);
+  }
+  why = parse_policy(cmd, NULL, text, line->scope != NULL ? &plain : NULL, &policy);
+  if (why == NULL) {
+    why = use_policy(cmd->pool, line, policy);
+    if (line->scope != NULL && !ratelimit_cache_put(line, NULL, text)) {
+      apr_pool_cleanup_register(cmd->pool, policy, drop_policy, apr_pool_cleanup_null);
+    }
+  }
+  return why;
 }
 
 const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args) {
@@ -207,12 +329,7 @@ const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args)
   policy = word.value;
   why = ratelimit_read_options(cmd, line, rest);
   if (why == NULL && *policy >= '0' && *policy <= '9') {
-    const rlc_policy *parsed;
-
-    why = parse_policy(cmd, NULL, policy, &parsed);
-    if (why == NULL) {
-      use_policy(cmd->pool, line, parsed);
-    }
+    why = set_text(cmd, line, policy);
   } else if (why == NULL) {
     line->policy_name = policy;
     if (!rlc_name_ok(policy)) {
@@ -258,6 +375,9 @@ static int check_lines(apr_pool_t *pool, apr_pool_t *temp, const server_rec *s,
 
     if (line->policy == NULL) {
       why = find_policy(pool, line, conf->policies);
+    }
+    if (why == NULL) {
+      why = find_misfit(line);
     }
     if (why == NULL) {
       other = apr_hash_get(labels, line->label, APR_HASH_KEY_STRING);

@@ -4,6 +4,7 @@
 
 #include <ap_expr.h>
 
+#include "charge.h"
 #include "module.h"
 #include "refusal.h"
 
@@ -29,8 +30,10 @@ typedef struct ratelimit_line {
   const ap_expr_info_t *cost;  /* NULL: always |fixed_cost| */
   const ap_expr_info_t *when;  /* NULL: always */
   apr_uint32_t fixed_cost;
+  ratelimit_charge charge;     /* what it charges when the answer is known */
   int v4_prefix;               /* bits of the address that count; -1: unset */
   int v6_prefix;
+  apr_uint32_t delay_ms;       /* a refused request waits so long at most; 0: not */
   int warn;                    /* as RateLimitWarn; -1: unset */
   int by_address;              /* its key reads the client's address */
   int phase;                   /* 0: early; 1: late; -1: as its expressions need it */
@@ -45,6 +48,7 @@ typedef struct ratelimit_line {
 
 const char *ratelimit_set_policy(cmd_parms *cmd, void *dir_conf, const char *name,
                                  const char *text);
+const char *ratelimit_set_policy_file(cmd_parms *cmd, void *dir_conf, const char *path);
 const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args);
 
 /* Finds the policies that lines name, now that all are read, and refuses lines of one server that

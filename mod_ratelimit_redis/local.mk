@@ -8,10 +8,17 @@ mod_ratelimit_redis_mod_ratelimit_redis_la_SOURCES = \
 	%D%/access.h \
 	%D%/answer.c \
 	%D%/answer.h \
+	%D%/cache.c \
+	%D%/cache.h \
+	%D%/charge.c \
+	%D%/charge.h \
 	%D%/chart.c \
 	%D%/chart.h \
 	%D%/config.c \
 	%D%/config.h \
+	%D%/delay.c \
+	%D%/delay.h \
+	%D%/events.h \
 	%D%/exempt.c \
 	%D%/exempt.h \
 	%D%/fields.c \
@@ -20,10 +27,14 @@ mod_ratelimit_redis_mod_ratelimit_redis_la_SOURCES = \
 	%D%/journal.h \
 	%D%/count.c \
 	%D%/count.h \
+	%D%/handover.c \
+	%D%/handover.h \
 	%D%/formats.c \
 	%D%/formats.h \
 	%D%/key.c \
 	%D%/key.h \
+	%D%/load.c \
+	%D%/load.h \
 	%D%/line.c \
 	%D%/line.h \
 	%D%/mod_ratelimit_redis.c \
@@ -34,14 +45,20 @@ mod_ratelimit_redis_mod_ratelimit_redis_la_SOURCES = \
 	%D%/option.h \
 	%D%/refusal.c \
 	%D%/refusal.h \
+	%D%/shed.c \
+	%D%/shed.h \
 	%D%/page.c \
 	%D%/page.h \
+	%D%/settle.c \
+	%D%/settle.h \
 	%D%/sink.c \
 	%D%/sink.h \
 	%D%/sketch.c \
 	%D%/sketch.h \
 	%D%/status.c \
 	%D%/status.h \
+	%D%/statuses.c \
+	%D%/statuses.h \
 	%D%/stores.c \
 	%D%/stores.h \
 	%D%/style.c \
@@ -50,7 +67,9 @@ mod_ratelimit_redis_mod_ratelimit_redis_la_SOURCES = \
 	%D%/text.c \
 	%D%/text.h \
 	%D%/view.c \
-	%D%/view.h
+	%D%/view.h \
+	%D%/wire.c \
+	%D%/wire.h
 mod_ratelimit_redis_mod_ratelimit_redis_la_CPPFLAGS = \
 	-D_GNU_SOURCE -I$(srcdir)/libcore/include $(APACHE_CPPFLAGS)
 mod_ratelimit_redis_mod_ratelimit_redis_la_CFLAGS = $(AM_CFLAGS)

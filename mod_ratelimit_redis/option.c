@@ -22,17 +22,19 @@ enum {
   OPT_REDIRECT,
   OPT_CLOSE,
   OPT_WARN,
+  OPT_DELAY,
   OPT_CHARGE,
   OPTIONS
 };
 
 static const char *const option_names[OPTIONS] = {
     "name",  "key",      "v4prefix", "v6prefix", "cost", "when",  "phase",
-    "fail",  "group",    "status",   "redirect", "close", "warn", "charge"};
+    "fail",  "group",    "status",   "redirect", "close", "warn",  "delay",
+    "charge"};
 /* For sentences. */
 #define OPTION_LIST \
   "name=, key=, v4prefix=, v6prefix=, cost=, when=, phase=, fail=, group=, status=, redirect=, " \
-  "close= or warn="
+  "close=, warn=, charge= or delay="
 
 /* --- values -------------------------------------------------------------------------------- */
 
@@ -71,6 +73,22 @@ static const char *read_prefix(cmd_parms *cmd, const char *option, const char *t
                         option, ap_escape_logitem(cmd->temp_pool, text), most);
   }
   *prefix = (int)bits;
+  return NULL;
+}
+
+/* The longest that a worker may be held: clients have given up by then. */
+enum { DELAY_MOST_MS = 30000 };
+
+static const char *read_delay(cmd_parms *cmd, const char *text, ratelimit_line *line) {
+  if (line->scope != NULL) {
+    return "RateLimit: delay= gives requests workers to wait in, which are the server's to give: "
+           "leave it out in .htaccess";
+  }
+  if (!ratelimit_parse_delay(text, DELAY_MOST_MS, &line->delay_ms)) {
+    return apr_psprintf(cmd->pool, "RateLimit: delay=\"%s\" is no time to wait: write one from 1ms to "
+                        "30s, such as 500ms or 2s",
+                        ap_escape_logitem(cmd->temp_pool, text));
+  }
   return NULL;
 }
 
@@ -119,6 +137,8 @@ static const char *read_option(cmd_parms *cmd, ratelimit_line *line, int option,
     return why;
   case OPT_WARN:
     return ratelimit_read_warn(cmd, "RateLimit: warn=", text, &line->warn);
+  case OPT_DELAY:
+    return read_delay(cmd, text, line);
   case OPT_STATUS:
     return ratelimit_read_status(cmd, "status", text, &line->refusal);
   case OPT_REDIRECT:
@@ -126,7 +146,7 @@ static const char *read_option(cmd_parms *cmd, ratelimit_line *line, int option,
   case OPT_CLOSE:
     return ratelimit_read_close(cmd, "close", text, &line->refusal);
   default:
-    return "RateLimit: charge= is not available in this version: leave it out";
+    return ratelimit_read_charge(cmd, text, expr_flags(line), &line->charge);
   }
 }
 
@@ -149,7 +169,7 @@ static const char *settle_options(ratelimit_line *line, const char *key) {
 
 static const char *unknown_option(cmd_parms *cmd, const ratelimit_word *word) {
   static const char *const of_policy[] = {"algorithm", "burst", "align", "tz", "anchor",
-                                          "delay", "ban", "debt"};
+                                          "ban", "debt"};
 
   if (word->name == NULL) {
     return apr_psprintf(cmd->pool, "RateLimit: \"%s\" is one argument too many: write the policy "

@@ -296,6 +296,19 @@ static void put_sources(const ratelimit_sink *sink, const ratelimit_view *view) 
   }
 }
 
+static void put_work(const ratelimit_sink *sink, const ratelimit_view *view) {
+  char busy[16];
+
+  snprintf(busy, sizeof busy, "%u%%", view->told.busy);
+  put_fact_text(sink, "Busy workers", busy);
+  if (view->shed > 0) {
+    put_fact(sink, "Shed under load", view->shed);
+  }
+  if (view->delayed > 0) {
+    put_fact(sink, "Passed after waiting", view->delayed);
+  }
+}
+
 static void put_trouble(const ratelimit_sink *sink, const ratelimit_view *view) {
   P(sink, "<div class=\"wide\"><dt>Last failure</dt><dd>");
   ratelimit_put_seconds(sink, view->trouble_ago);
@@ -341,6 +354,7 @@ static void put_store(const ratelimit_sink *sink, const ratelimit_view *view) {
   P(sink, " ago</p></div><dl class=\"facts\">");
   put_fact_text(sink, "Kind", view->told.store);
   put_sources(sink, view);
+  put_work(sink, view);
   if (stats->breaker != RLC_BREAKER_NONE) {
     put_remote(sink, view);
   }

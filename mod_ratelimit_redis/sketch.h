@@ -33,7 +33,7 @@ enum {
 };
 
 /* What a key may be shown as. */
-enum { RATELIMIT_KEY_IS_ADDRESS = 1, RATELIMIT_KEY_IS_CUT = 2 };
+enum { RATELIMIT_KEY_IS_ADDRESS = 1, RATELIMIT_KEY_IS_CUT = 2, RATELIMIT_KEY_IS_HASH = 4 };
 
 typedef _Atomic uint64_t ratelimit_word;
 

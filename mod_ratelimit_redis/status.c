@@ -17,6 +17,7 @@
 #include "count.h"
 #include "formats.h"
 #include "key.h"
+#include "load.h"
 #include "page.h"
 #include "stores.h"
 
@@ -125,6 +126,7 @@ static ratelimit_view *take_view(request_rec *r) {
                               .stats = RLC_STATS_INIT};
   int keys = ratelimit_get_status_keys(conf);
 
+  told.busy = ratelimit_load_percent();
   told.keys = keys == RATELIMIT_KEYS_PLAIN    ? RATELIMIT_SHOW_ALL
               : keys == RATELIMIT_KEYS_HASHED ? RATELIMIT_SHOW_NONE
                                               : RATELIMIT_SHOW_ADDRESS;

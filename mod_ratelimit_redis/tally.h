@@ -56,6 +56,8 @@ typedef struct ratelimit_tally {
   ratelimit_word restarted;             /* seconds since 1970 */
   ratelimit_word trouble;               /* when the store last failed, and why */
   ratelimit_word sources[RATELIMIT_SOURCES];
+  ratelimit_word shed;        /* refused while httpd had too much to do */
+  ratelimit_word delayed;     /* passed after they had waited */
   ratelimit_word latency_sum; /* nanoseconds */
   ratelimit_word latency[RATELIMIT_LATENCIES];
   ratelimit_word recent_latency[2][RATELIMIT_LATENCIES];

@@ -125,6 +125,26 @@ int ratelimit_parse_interval(const char *text, uint32_t *seconds) {
   return 0;
 }
 
+int ratelimit_parse_delay(const char *text, uint32_t most_ms, uint32_t *ms) {
+  uint32_t n = 0;
+  int digits = 0;
+
+  *ms = 0;
+  for (; is_digit(*text) && n <= most_ms; ++text, ++digits) {
+    n = n * 10 + (uint32_t)(*text - '0');
+  }
+  if (digits > 0 && strcasecmp(text, "s") == 0 && n <= most_ms / 1000) {
+    n *= 1000;
+  } else if (digits == 0 || strcasecmp(text, "ms") != 0) {
+    return 0;
+  }
+  if (n == 0 || n > most_ms) {
+    return 0;
+  }
+  *ms = n;
+  return 1;
+}
+
 int ratelimit_expr_varies(const char *text) {
   return strchr(text, '%') != NULL;
 }

@@ -39,6 +39,10 @@ int ratelimit_parse_cost(const char *text, uint32_t max, uint32_t *cost);
  * is no such time. */
 int ratelimit_parse_interval(const char *text, uint32_t *seconds);
 
+/* Reads a time such as "500ms" or "2s", from a millisecond to |most_ms|. Returns 1, or 0 if |text| is
+ * no such time. */
+int ratelimit_parse_delay(const char *text, uint32_t most_ms, uint32_t *ms);
+
 /* Whether an expression reads something: without a "%" it is the same for every request. */
 int ratelimit_expr_varies(const char *text);
 /* Whether an expression reads what only authentication sets. */

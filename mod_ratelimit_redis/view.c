@@ -133,7 +133,11 @@ static void take_offender(ratelimit_view *view, const ratelimit_offender *from,
   read_name(view->tally, ratelimit_sketch_row(from->id), to->limit);
   to->denied = from->count;
   to->error = from->error;
-  if (from->len > 0 && may_show(view, from)) {
+  if (from->len > 0 && (from->flags & RATELIMIT_KEY_IS_HASH) != 0) {
+    to->shown = "hashed";
+    to->key[0] = '#';
+    ratelimit_show_bytes(to->key + 1, sizeof to->key - 1, from->text, from->len);
+  } else if (from->len > 0 && may_show(view, from)) {
     to->shown = (from->flags & RATELIMIT_KEY_IS_ADDRESS) != 0 ? "address" : "plain";
     ratelimit_show_bytes(to->key, sizeof to->key - 3, from->text, from->len);
     if ((from->flags & RATELIMIT_KEY_IS_CUT) != 0) {
@@ -154,6 +158,8 @@ static void take_offenders(ratelimit_view *view) {
   for (size_t i = 0; i < view->n_offenders; ++i) {
     take_offender(view, &top[i], &view->offenders[i]);
   }
+  view->shed = load(&view->tally->shed);
+  view->delayed = load(&view->tally->delayed);
   view->missed = load(&view->tally->offenders.missed);
 }
 

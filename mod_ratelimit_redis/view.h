@@ -40,6 +40,7 @@ typedef struct ratelimit_view_told {
   const char *server; /* its name */
   const char *store;  /* its kind, "redis+cluster": the rest of the URL may hold secrets */
   int keys;           /* RATELIMIT_SHOW_... */
+  unsigned busy;      /* percent of the workers */
   uint64_t now_s;     /* by the tally's clock */
   int64_t wall_s;     /* by that of the wall */
   rlc_stats stats;
@@ -58,6 +59,8 @@ typedef struct ratelimit_view {
   uint64_t total[RATELIMIT_KINDS];
   uint64_t recent[RATELIMIT_KINDS];
   uint64_t sources[RATELIMIT_SOURCES];
+  uint64_t shed;    /* refused by RateLimitShed */
+  uint64_t delayed; /* passed by delay= */
   uint64_t fast[RATELIMIT_FAST][RATELIMIT_KINDS]; /* the oldest first; the last is under way */
   uint64_t slow[RATELIMIT_SLOW][RATELIMIT_KINDS];
   uint64_t latency[RATELIMIT_LATENCIES];

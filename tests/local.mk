@@ -69,7 +69,7 @@ list-check:
 	@for test in $(TESTS); do echo "$$test"; done
 
 # The tests of what threads share and of what servers send, for a tree configured with a sanitizer.
-check-sanitized-build: $(sanitized_tests)
+check-sanitized-build: $(sanitized_tests) $(sanitized_needs)
 check-sanitized: check-sanitized-build
 	$(AM_V_at)$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(sanitized_tests)'
 list-check-sanitized:

@@ -34,6 +34,7 @@ EXTRA_DIST += $(python_files) $(python_sources) $(python_wrapper) \
 # A release has it already: then nobody needs SWIG.
 $(python_wrapper): %D%/rlcore_python.i $(bindings_shared) libcore/include/rlcore/rlcore.h
 	$(AM_V_GEN)$(MKDIR_P) %D%/swig && \
+	{ test '$(SWIG)' || { echo 'swig is missing: install it, configure again'; exit 1; }; } && \
 	$(SWIG) -python -builtin -threads -I$(srcdir)/bindings -I$(srcdir)/libcore/include \
 		-outdir %D%/swig -o $@.tmp $(srcdir)/%D%/rlcore_python.i && mv $@.tmp $@
 MAINTAINERCLEANFILES = $(python_wrapper)
@@ -80,5 +81,5 @@ endif
 
 clean-local: clean-python-lib
 clean-python-lib:
-	rm -rf %D%/lib %D%/swig
+	rm -rf %D%/lib %D%/swig .hypothesis
 .PHONY: clean-python-lib

@@ -12,6 +12,7 @@
 typedef struct rate_algorithm {
   unsigned words;
   int (*step)(const rlc__rate *rate, uint64_t *words, rlc__op op, int64_t now_us, uint64_t cost);
+  /* Where all rates together did not allow |cost|, the rate itself may have room for it. */
   void (*describe)(const rlc__rate *rate, const uint64_t *words, int64_t now_us, uint64_t cost,
                    int allowed, rlc_result *out);
   int64_t (*expiry)(const rlc__rate *rate, const uint64_t *words);
@@ -40,19 +41,49 @@ unsigned rlc__state_words(const rlc_policy *policy) {
 }
 
 /* Steps every rate of a stack on a copy. Returns the step flags of all together. */
-static int step_rates(const rlc_policy *policy, uint64_t *state, rlc__op op, int64_t now_us,
+static int step_rates(const rlc_policy *policy, uint64_t *copy, rlc__op op, int64_t now_us,
                       uint64_t cost) {
   const rate_algorithm *a = &algorithms[policy->algorithm];
   int allowed = RLC__STEP_ALLOWED;
   int changed = 0;
 
   for (unsigned i = 0; i < policy->rates; ++i) {
-    int step = a->step(&policy->rate[i], state + i * a->words, op, now_us, cost);
+    int step = a->step(&policy->rate[i], copy + i * a->words, op, now_us, cost);
 
     allowed &= step;
     changed |= step & RLC__STEP_CHANGED;
   }
   return allowed | changed;
+}
+
+/* Checks every rate of a stack on a copy of |state|. Where one refuses, none is charged: from there on, and
+ * again before it, a cost that never fits leaves nothing but clamps. */
+static int check_rates(const rlc_policy *policy, const uint64_t *state, uint64_t *copy,
+                       int64_t now_us, uint64_t cost) {
+  const rate_algorithm *a = &algorithms[policy->algorithm];
+  unsigned passed = 0;
+  int changed = 0;
+
+  for (; passed < policy->rates; ++passed) {
+    int step = a->step(&policy->rate[passed], copy + passed * a->words, RLC__OP_CHECK, now_us, cost);
+
+    if (!(step & RLC__STEP_ALLOWED)) {
+      changed = step & RLC__STEP_CHANGED;
+      break;
+    }
+    changed |= step & RLC__STEP_CHANGED;
+  }
+  if (passed == policy->rates) {
+    return RLC__STEP_ALLOWED | changed;
+  }
+  memcpy(copy, state, passed * a->words * sizeof *copy);
+  for (unsigned i = 0; i < policy->rates; ++i) {
+    if (i != passed) {
+      changed |= a->step(&policy->rate[i], copy + i * a->words, RLC__OP_CHECK, now_us, UINT64_MAX) &
+                 RLC__STEP_CHANGED;
+    }
+  }
+  return changed;
 }
 
 int rlc__algorithm_step(const rlc_policy *policy, uint64_t *state, rlc__op op, int64_t now_us,
@@ -73,12 +104,8 @@ int rlc__algorithm_step(const rlc_policy *policy, uint64_t *state, rlc__op op, i
   }
   bytes = rlc__state_words(policy) * sizeof *state;
   memcpy(copy, state, bytes);
-  step = step_rates(policy, copy, op, now_us, cost);
-  if (op == RLC__OP_CHECK && !(step & RLC__STEP_ALLOWED)) {
-    /* One rate refused: the others must not be charged. A cost that never fits leaves clamps. */
-    memcpy(copy, state, bytes);
-    step = step_rates(policy, copy, op, now_us, UINT64_MAX) & RLC__STEP_CHANGED;
-  }
+  step = op == RLC__OP_CHECK ? check_rates(policy, state, copy, now_us, cost)
+                             : step_rates(policy, copy, op, now_us, cost);
   if (step & RLC__STEP_CHANGED) {
     memcpy(state, copy, bytes);
   }
@@ -148,18 +175,15 @@ void rlc__algorithm_describe(const rlc_policy *policy, const uint64_t *state, in
   }
   a = &algorithms[policy->algorithm];
   out->allowed = allowed & 1;
+  if (policy->rates == 1) {
+    out->rate_index = 0;
+    a->describe(&policy->rate[0], state, now_us, cost, allowed & 1, out);
+    return;
+  }
   for (unsigned i = 0; i < policy->rates; ++i) {
-    const uint64_t *words = state + i * a->words;
     rlc_result one = RLC_RESULT_INIT;
-    int passes = allowed & 1;
 
-    if (!passes && policy->rates > 1) {
-      uint64_t copy[2];
-
-      memcpy(copy, words, a->words * sizeof *copy);
-      passes = a->step(&policy->rate[i], copy, RLC__OP_PEEK, now_us, cost) & 1;
-    }
-    a->describe(&policy->rate[i], words, now_us, cost, passes, &one);
+    a->describe(&policy->rate[i], state + i * a->words, now_us, cost, allowed & 1, &one);
     if (!found || rlc__algorithm_binds(&one, out, allowed & 1)) {
       out->rate_index = i;
       out->limit = one.limit;

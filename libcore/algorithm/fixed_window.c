@@ -110,7 +110,7 @@ void rlc__fixed_window_describe(const rlc__rate *rate, const uint64_t *word, int
   out->remaining = v.count < rate->quota ? rate->quota - v.count : 0;
   out->window_us = v.length_s * US;
   out->reset_us = v.count > 0 ? left_us : 0;
-  if (allowed) {
+  if (allowed || cost <= out->remaining) {
     out->retry_us = 0;
   } else {
     out->retry_us = cost > rate->quota ? RLC_NEVER : left_us;

@@ -139,7 +139,7 @@ void rlc__sliding_window_describe(const rlc__rate *rate, const uint64_t *words, 
   } else {
     out->reset_us = v.previous > 0 ? left_us : 0;
   }
-  if (allowed) {
+  if (allowed || cost <= out->remaining) {
     out->retry_us = 0;
   } else if (cost > rate->quota) {
     out->retry_us = RLC_NEVER;

@@ -241,7 +241,7 @@ void rlc__token_bucket_describe(const rlc__rate *rate, const uint64_t *word, int
   } else {
     out->reset_us = v.full > v.now ? (int64_t)us_of(rate, v.full) - now_us : 0;
   }
-  if (allowed) {
+  if (allowed || cost <= out->remaining) {
     out->retry_us = 0;
   } else if (cost > rate->capacity) {
     out->retry_us = RLC_NEVER;

@@ -103,7 +103,8 @@ static int read_limits(rlc__batch *b, const rlc_limit *limits, size_t n) {
   return 0;
 }
 
-/* One state cannot obey two policies: where the index has two for it, it obeys the first's. */
+/* One state cannot obey two policies: where the index has two for it, it obeys the first's. Costs add up,
+ * but a grant is of units that all limits have in common. */
 void rlc__batch_merge(rlc__batch *b) {
   for (size_t i = 1; i < b->call.n;) {
     size_t at = 0;
@@ -115,7 +116,11 @@ void rlc__batch_merge(rlc__batch *b) {
       ++i;
       continue;
     }
-    b->items[at].cost += b->items[i].cost;
+    if (b->call.op != RLC__OP_GRANT) {
+      b->items[at].cost += b->items[i].cost;
+    } else if (b->items[i].cost < b->items[at].cost) {
+      b->items[at].cost = b->items[i].cost;
+    }
     b->items[at].fail = stricter(b->items[at].fail, b->items[i].fail);
     for (size_t j = 0; j < b->n; ++j) {
       unsigned char of = b->item_of[j];
@@ -235,11 +240,12 @@ static int binds_more(const rlc_result *a, const rlc_result *b) {
   return a->retry_us > b->retry_us;
 }
 
-/* Copies as much of a result as the caller knows of, whose first member is its size. */
+/* The caller's struct may be of a later version, never of an earlier one: its size stays. */
 static void give_result(rlc_result *to, const rlc_result *from) {
-  size_t size = to->size < sizeof *from ? to->size : sizeof *from;
+  size_t size = to->size;
 
-  memcpy((char *)to + sizeof size, (const char *)from + sizeof size, size - sizeof size);
+  *to = *from;
+  to->size = size;
 }
 
 static int is_degraded(const rlc_result *r) {

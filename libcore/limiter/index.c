@@ -245,7 +245,13 @@ static int show(const rlc__entry *from, int64_t now_us, rlc_entry *to) {
   memcpy(to->name, from->name, sizeof to->name);
   memcpy(to->tier, from->tier, sizeof to->tier);
   memcpy(to->policy, from->policy, sizeof to->policy);
-  memcpy(to->display, from->display, from->display_len);
+  /* Callers have it up to a NUL: who has one in the key is not shown as whoever has what is before it. */
+  for (size_t i = 0; i < from->display_len; ++i) {
+    to->display[i] = from->display[i];
+    if (to->display[i] == '\0') {
+      to->display[i] = '?';
+    }
+  }
   to->left_us = from->kind == RLC_ENTRY_BAN ? from->until_us - now_us : RLC_NEVER;
   to->level = from->level;
   return from->kind != RLC_ENTRY_BAN || to->left_us > 0;

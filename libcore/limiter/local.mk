@@ -6,6 +6,7 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/batch.h \
 	%D%/catalog.c \
 	%D%/catalog.h \
+	%D%/config.c \
 	%D%/counters.c \
 	%D%/counters.h \
 	%D%/denials.c \

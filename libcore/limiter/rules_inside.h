@@ -38,6 +38,7 @@ typedef struct rlc__rules_page {
   pthread_mutex_t changing;   /* held while the copy is changed */
   pthread_mutex_t planning;   /* over the task */
   int complained;             /* that it cannot run */
+  int64_t retry_us;           /* then: not to be tried before */
   rlc__upkeep upkeep;
   rlc__memo memos[RLC__MEMOS];
 } rlc__rules_page;

@@ -165,7 +165,8 @@ static void tell_of_dropped(rlc__rules *rules) {
   }
   if (bans > 0) {
     rlc__log_write(&rules->log, RLC_LOG_WARNING, "RLC0505",
-                   "the store's index is full: %llu times a key was not banned", (unsigned long long)bans);
+                   "the store's index has no room for more bans: %llu times a key was not banned",
+                   (unsigned long long)bans);
   }
   p->told_us = bans > 0 || denials > p->told_denials ? now_us : p->told_us;
   p->told_denials = denials;
@@ -190,7 +191,8 @@ static int64_t run(rlc__task *task) {
   return again_us;
 }
 
-/* Has the task run in |us|, where it does not run already or |anyway|. */
+/* Has the task run in |us|, where it does not run already or |anyway|. Where no thread could be started it is
+ * tried again a second later, as long as there is somebody who wants it. */
 static void plan(rlc__rules *rules, int64_t us, int anyway) {
   rlc__rules_page *p = rules->page;
 
@@ -202,12 +204,20 @@ static void plan(rlc__rules *rules, int64_t us, int anyway) {
   }
   pthread_mutex_lock(&p->planning);
   if (!atomic_load(&p->running) || anyway) {
-    int rv;
+    int64_t now_us = rlc__clock_monotonic_us();
+    int rv = RLC_ERR_SYSTEM;
 
-    p->upkeep.task.run = run;
-    p->upkeep.rules = rules;
-    rv = rlc__keeper_add(rules->keeper, &p->upkeep.task, rlc__clock_monotonic_us() + us);
+    if (!p->complained || now_us >= p->retry_us) {
+      p->upkeep.task.run = run;
+      p->upkeep.rules = rules;
+      p->retry_us = now_us + SECOND_US;
+      rv = rlc__keeper_add(rules->keeper, &p->upkeep.task, now_us + us);
+    }
     atomic_store(&p->running, rv == 0);
+    if (rv != 0) {
+      atomic_store(&p->used, 0);
+      atomic_store(&p->hurried, 0);
+    }
     if (rv != 0 && !p->complained) {
       rlc__log_write(&rules->log, RLC_LOG_ERROR, "RLC0504",
                      "no helper thread can be started: bans, overrides and tiers of the store do "

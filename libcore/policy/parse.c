@@ -61,8 +61,8 @@ const char *const rlc__option_words[RLC__OPTIONS] = {"algorithm", "burst", "alig
 static const hint other_options[] = {
     {"timezone", "write \"tz=\""},
     {"zone", "write \"tz=\""},
-    {"delay", "\"delay=\" is not available in this version; leave it out: a request that does not "
-              "fit is refused at once"},
+    {"delay", "\"delay=\" is no part of a policy: in Apache write it beside the policy, as in "
+              "RateLimit \"10/s\" delay=2s"},
 };
 
 static int is_blank(char c) {

@@ -18,7 +18,7 @@
 enum { PROBE_NONE, PROBE_WANTED, PROBE_PASSED, PROBE_FAILED };
 
 int rlc__engine_is_ending(const rlc__engine *e) {
-  return atomic_load(&e->stop) || rlc__gate_is_closed();
+  return atomic_load(&e->stop) || (e->config->tls != NULL && rlc__gate_is_closed());
 }
 
 void rlc__engine_changed(rlc__engine *e) {

@@ -20,10 +20,20 @@ typedef struct gate {
 } gate;
 
 static _Atomic(gate *) the_gate;
+static _Atomic unsigned users;
 
+/* Runs when the process ends, and when the library is unloaded: a server that reads its settings anew
+ * does that to its modules each time. Where nobody has TLS any more, nobody comes to the gate either,
+ * and it goes with the library. */
 static void close_gate(void) {
   gate *g = atomic_load(&the_gate);
   int64_t until = rlc__clock_monotonic_us() + PATIENCE_US;
+
+  if (atomic_load(&users) == 0) {
+    atomic_store(&the_gate, NULL);
+    munmap(g, sizeof *g);
+    return;
+  }
 
   atomic_store(&g->closed, 1);
   while (atomic_load(&g->inside) > 0 && rlc__clock_monotonic_us() < until) {
@@ -31,7 +41,8 @@ static void close_gate(void) {
   }
 }
 
-int rlc__gate_make(void) {
+/* Returns 0, or -1 without memory for it. */
+static int make(void) {
   gate *none = NULL;
   gate *g;
 
@@ -48,6 +59,19 @@ int rlc__gate_make(void) {
     return none != NULL ? 0 : -1;
   }
   return atexit(close_gate) == 0 ? 0 : -1;
+}
+
+int rlc__gate_keep(void) {
+  int rv = make();
+
+  if (rv == 0) {
+    atomic_fetch_add(&users, 1);
+  }
+  return rv;
+}
+
+void rlc__gate_drop(void) {
+  atomic_fetch_sub(&users, 1);
 }
 
 int rlc__gate_enter(void) {

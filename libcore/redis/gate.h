@@ -10,8 +10,10 @@
  */
 
 /* Makes the gate, once; OpenSSL must have been used by now, so that it is taken down after the gate
- * closes. Returns 0, or -1 without memory for it. */
-int rlc__gate_make(void);
+ * closes. Returns 0, or -1 without memory for it. Who has kept it drops it when his TLS is gone, and
+ * asks nothing of it afterwards. */
+int rlc__gate_keep(void);
+void rlc__gate_drop(void);
 /* Returns 0: call rlc__gate_leave soon, without waiting for anybody meanwhile. Or -1, once the process
  * ends. */
 int rlc__gate_enter(void);

@@ -19,6 +19,7 @@ struct rlc__tls {
   SSL_CTX *context;
   BIO_METHOD *socket;
   char *sni;
+  int kept; /* the gate */
 };
 
 /* --- a socket as OpenSSL sees it: its own would raise SIGPIPE --------------------------------- */
@@ -176,7 +177,8 @@ int rlc__tls_new(rlc__tls **out, const rlc__tls_config *config, const rlc_memory
   if (config->sni != NULL) {
     tls->sni = rlc__strndup(memory, config->sni, strlen(config->sni));
   }
-  if (tls->context != NULL && tls->socket != NULL && rlc__gate_make() == 0 &&
+  tls->kept = tls->context != NULL && tls->socket != NULL && rlc__gate_keep() == 0;
+  if (tls->kept &&
       (config->sni == NULL || tls->sni != NULL) &&
       SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) == 1 &&
       BIO_meth_set_write(tls->socket, bio_write) == 1 &&
@@ -206,6 +208,9 @@ void rlc__tls_del(rlc__tls *tls) {
   if (!rlc__gate_is_closed()) {
     SSL_CTX_free(tls->context);
     BIO_meth_free(tls->socket);
+  }
+  if (tls->kept) {
+    rlc__gate_drop();
   }
   memory = tls->memory;
   rlc__free(&memory, tls->sni);

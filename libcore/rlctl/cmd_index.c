@@ -7,6 +7,8 @@
 
 /* What changes the index: ban, unban, override, tier, member. */
 
+#define HASHED_NAME 7
+
 typedef struct change {
   const rlctl_call *call;
   rlctl_store *store;
@@ -38,11 +40,13 @@ static rlctl_exit check_words(const change *c, int n, int name, const char *expe
   if (c->removes && c->display != NULL) {
     return rlctl_say(RLCTL_USAGE, "--display has no meaning with --remove: leave it out");
   }
-  if (strlen(call->words[name]) > RLC_MAX_NAME ||
-      strspn(call->words[name], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") !=
-          strlen(call->words[name])) {
-    return rlctl_say(RLCTL_USAGE, "%s expects a name of at most %d letters, digits, \"-\" or \"_\", "
-                     "found \"%s\"", call->name, RLC_MAX_NAME,
+  /* A limit without a name is named by a hash, which may begin with any of a name's characters. */
+  if (!rlc_name_ok(call->words[name]) &&
+      (strlen(call->words[name]) != HASHED_NAME ||
+       strspn(call->words[name], "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") !=
+           HASHED_NAME)) {
+    return rlctl_say(RLCTL_USAGE, "%s expects a limit's name, a letter and then at most %d letters, digits, "
+                     "\"-\" or \"_\", found \"%s\"", call->name, RLC_MAX_NAME - 1,
                      rlctl_show(shown, call->words[name]));
   }
   return RLCTL_DONE;
@@ -79,14 +83,14 @@ static rlctl_exit read_duration(const char *text, int64_t *us) {
 }
 
 /* Writes the policy's canonical text, which the caller frees. */
-static rlctl_exit read_policy(const char *text, char **canonical) {
-  char why[RLC_MESSAGE_SIZE];
-  char shown[RLCTL_SHOWN];
+static rlctl_exit read_policy(const rlctl_call *call, const char *text, char **canonical) {
+  rlctl_exit status;
   rlc_policy *policy;
 
   *canonical = NULL;
-  if (rlc_policy_new(&policy, NULL, text, NULL, why, sizeof why) != 0) {
-    return rlctl_say(RLCTL_USAGE, "the policy \"%s\": %s", rlctl_show(shown, text), why);
+  status = rlctl_policy_new(&policy, call, text);
+  if (status != RLCTL_DONE) {
+    return status;
   }
   *canonical = strdup(rlc_policy_get_text(policy));
   rlc_policy_del(policy);
@@ -249,7 +253,7 @@ rlctl_exit rlctl_override(const rlctl_call *call) {
                                   "as in \"rlctl override api alice '100/min burst=20'\"");
 
   if (status == RLCTL_DONE && !c.removes) {
-    status = read_policy(call->words[2], &policy);
+    status = read_policy(call, call->words[2], &policy);
   }
   if (status == RLCTL_DONE) {
     status = begin(&c, call->words[1]);
@@ -278,7 +282,7 @@ rlctl_exit rlctl_tier(const rlctl_call *call) {
     status = check_tier(&c, call->words[0]);
   }
   if (status == RLCTL_DONE && !c.removes) {
-    status = read_policy(call->words[2], &policy);
+    status = read_policy(call, call->words[2], &policy);
   }
   if (status == RLCTL_DONE) {
     status = begin(&c, NULL);

@@ -315,17 +315,16 @@ static void put_json(const rlc_policy *policy, const char *name) {
 
 rlctl_exit rlctl_policy(const rlctl_call *call) {
   char name[RLC_MAX_NAME + 1];
-  char why[RLC_MESSAGE_SIZE];
+  rlctl_exit status;
   rlc_policy *policy;
 
   if (call->n_words != 1) {
     return rlctl_say(RLCTL_USAGE, "policy expects one policy, in quotes where it has a blank, as "
                      "in \"rlctl policy '10/s burst=20'\"");
   }
-  if (rlc_policy_new(&policy, NULL, call->words[0], NULL, why, sizeof why) != 0) {
-    char shown[RLCTL_SHOWN];
-
-    return rlctl_say(RLCTL_USAGE, "the policy \"%s\": %s", rlctl_show(shown, call->words[0]), why);
+  status = rlctl_policy_new(&policy, call, call->words[0]);
+  if (status != RLCTL_DONE) {
+    return status;
   }
   rlctl_policy_name(policy, name);
   (call->json ? put_json : put_text)(policy, name);

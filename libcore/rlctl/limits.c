@@ -72,18 +72,34 @@ static rlctl_exit read_options(rlc_limit *limit, const rlctl_call *call, int at)
   return status;
 }
 
+rlctl_exit rlctl_policy_new(rlc_policy **out, const rlctl_call *call, const char *text) {
+  const rlc_policy *found = NULL;
+  char why[RLC_MESSAGE_SIZE];
+  char shown[RLCTL_SHOWN];
+  int rv;
+
+  *out = NULL;
+  if (call->config != NULL && rlc_name_ok(text)) {
+    found = rlc_config_find_policy(call->config, text);
+    if (found == NULL) {
+      return rlctl_say(RLCTL_USAGE, "no policy is called %s in the file of --config", text);
+    }
+  }
+  rv = found == NULL ? rlc_policy_new(out, NULL, text, NULL, why, sizeof why)
+                     : rlc_policy_new(out, text, rlc_policy_get_text(found), NULL, why, sizeof why);
+  return rv == 0 ? RLCTL_DONE
+                 : rlctl_say(RLCTL_USAGE, "the policy \"%s\": %s", rlctl_show(shown, text), why);
+}
+
 static rlctl_exit read_limit(rlctl_limits *out, const rlctl_call *call, int at) {
   rlc_limit *limit = &out->limit[out->n];
   rlc_policy **policy = &out->policy[out->n];
-  char why[RLC_MESSAGE_SIZE];
-  int rv;
+  rlctl_exit status;
 
   *limit = (rlc_limit)RLC_LIMIT_INIT;
-  rv = rlc_policy_new(policy, NULL, call->words[at], NULL, why, sizeof why);
-  if (rv != 0) {
-    char shown[RLCTL_SHOWN];
-
-    return rlctl_say(RLCTL_USAGE, "the policy \"%s\": %s", rlctl_show(shown, call->words[at]), why);
+  status = rlctl_policy_new(policy, call, call->words[at]);
+  if (status != RLCTL_DONE) {
+    return status;
   }
   ++out->n;
   limit->policy = *policy;

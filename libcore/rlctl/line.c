@@ -4,7 +4,7 @@
 
 #include "rlctl/rlctl.h"
 
-enum { STORE, SECRET_FILE, JSON, FILE_FORM, COST, NAME, GROUP, TIER, DISPLAY, REMOVE, VERSION, HELP,
+enum { STORE, SECRET_FILE, CONFIG, JSON, FILE_FORM, COST, NAME, GROUP, TIER, DISPLAY, REMOVE, VERSION, HELP,
        OPTIONS };
 
 static const struct {
@@ -14,6 +14,7 @@ static const struct {
 } options[OPTIONS] = {
     [STORE] = {"--store", "a URL, as in \"--store redis://host\",", 0},
     [SECRET_FILE] = {"--secret-file", "a file", 0},
+    [CONFIG] = {"--config", "a file of policies", 0},
     [JSON] = {"--json", NULL, 0},
     [FILE_FORM] = {"--file", NULL, RLCTL_OPTION_FILE},
     [COST] = {"--cost", "a whole number, as in \"--cost 3\",", RLCTL_OPTION_COST},
@@ -40,6 +41,7 @@ const char *rlctl_option_name(unsigned option) {
 static rlctl_exit unknown_option(const char *text, size_t len) {
   const char *names[OPTIONS];
   char word[32] = "";
+  char shown[RLCTL_SHOWN];
   const char *meant;
 
   for (int i = 0; i < OPTIONS; ++i) {
@@ -51,12 +53,25 @@ static rlctl_exit unknown_option(const char *text, size_t len) {
     word[len] = '\0';
   }
   meant = rlctl_meant(word, names, OPTIONS);
-  return rlctl_say(RLCTL_USAGE, "there is no option \"%s\"%s%s%s", word[0] != '\0' ? word : "--...",
+  return rlctl_say(RLCTL_USAGE, "there is no option \"%s\"%s%s%s", word[0] != '\0' ? rlctl_show(shown, word) : "--...",
                    meant != NULL ? " - did you mean \"" : ": \"rlctl help\" lists them",
                    meant != NULL ? meant : "", meant != NULL ? "\"?" : "");
 }
 
-static void take_value(rlctl_call *call, int which, const char *value) {
+/* Reads the file that programs share. */
+static rlctl_exit read_config(rlctl_call *call, const char *path) {
+  char why[RLC_MESSAGE_SIZE] = "";
+  int rv;
+
+  rlc_config_del(call->config);
+  rv = rlc_config_load(&call->config, path, NULL, why, sizeof why);
+  return rv == 0 ? RLCTL_DONE : rlctl_say(RLCTL_USAGE, "--config: %s", why);
+}
+
+static rlctl_exit take_value(rlctl_call *call, int which, const char *value) {
+  if (which == CONFIG) {
+    return read_config(call, value);
+  }
   if (which == STORE) {
     call->store = value;
   } else if (which == SECRET_FILE) {
@@ -65,6 +80,7 @@ static void take_value(rlctl_call *call, int which, const char *value) {
     call->given[call->n_given++] =
         (rlctl_given){options[which].bit, value, call->n_words > 0 ? call->n_words - 1 : 0};
   }
+  return RLCTL_DONE;
 }
 
 /* Takes the option at |argv[*i]|, and the word behind it where it has a value. */
@@ -92,8 +108,7 @@ static rlctl_exit take_option(rlctl_call *call, int argc, char **argv, int *i) {
       return rlctl_say(RLCTL_USAGE, "%s expects %s behind it", options[which].name,
                        options[which].expects);
     }
-    take_value(call, which, value);
-    return RLCTL_DONE;
+    return take_value(call, which, value);
   }
   if (value != NULL) {
     return rlctl_say(RLCTL_USAGE, "%s takes no value: leave out all from the \"=\" on",
@@ -131,6 +146,12 @@ rlctl_exit rlctl_read(rlctl_call *call, int argc, char **argv) {
     call->name = *call->words++;
     --call->n_words;
   }
+  if (call->config != NULL && call->store == NULL) {
+    call->store = rlc_config_get_store(call->config);
+  }
+  if (call->config != NULL && call->secret_file == NULL) {
+    call->secret_file = rlc_config_get_secret_file(call->config);
+  }
   if (call->store == NULL) {
     call->store = getenv("RLCTL_STORE");
   }
@@ -138,6 +159,8 @@ rlctl_exit rlctl_read(rlctl_call *call, int argc, char **argv) {
 }
 
 void rlctl_forget(rlctl_call *call) {
+  rlc_config_del(call->config);
+  call->config = NULL;
   free(call->given);
   call->given = NULL;
 }

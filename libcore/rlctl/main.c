@@ -97,7 +97,7 @@ static const rlctl_command commands[] = {
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static const char overview[] =
-    "usage: rlctl [--store URL] [--secret-file FILE] [--json] COMMAND\n"
+    "usage: rlctl [--store URL] [--secret-file FILE] [--config FILE] [--json] COMMAND\n"
     "       rlctl help COMMAND\n"
     "       rlctl --version\n"
     "\n"
@@ -108,6 +108,8 @@ static const char options[] =
     "  --store URL         the store, as in redis://user:password@host; else RLCTL_STORE of the\n"
     "                      environment, which others do not see\n"
     "  --secret-file FILE  the secret that keys the names of partition keys\n"
+    "  --config FILE       the file that programs share: its store and secret, where no option says\n"
+    "                      them, and its policies by their names\n"
     "  --json              prints JSON\n"
     "\n"
     "Exits with 0 if done or allowed, 1 if denied, 2 if used wrongly, 3 if the store\n"
@@ -125,22 +127,26 @@ static const rlctl_command *find(const char *name) {
 static rlctl_exit unknown_command(const char *name) {
   const char *names[COMMANDS];
   const char *meant;
+  char shown[RLCTL_SHOWN];
 
   for (size_t i = 0; i < COMMANDS; ++i) {
     names[i] = commands[i].name;
   }
   meant = rlctl_meant(name, names, COMMANDS);
+  rlctl_show(shown, name);
   if (meant != NULL) {
-    return rlctl_say(RLCTL_USAGE, "there is no command \"%s\" - did you mean \"%s\"?", name, meant);
+    return rlctl_say(RLCTL_USAGE, "there is no command \"%s\" - did you mean \"%s\"?", shown, meant);
   }
-  return rlctl_say(RLCTL_USAGE, "there is no command \"%s\": \"rlctl help\" lists them", name);
+  return rlctl_say(RLCTL_USAGE, "there is no command \"%s\": \"rlctl help\" lists them", shown);
 }
 
 static rlctl_exit help(const rlctl_call *call) {
   const rlctl_command *about = NULL;
+  char shown[RLCTL_SHOWN];
 
   if (call->n_words > 1) {
-    return rlctl_say(RLCTL_USAGE, "help takes one command: leave out \"%s\"", call->words[1]);
+    return rlctl_say(RLCTL_USAGE, "help takes one command: leave out \"%s\"",
+                     rlctl_show(shown, call->words[1]));
   }
   if (call->n_words == 1) {
     about = find(call->words[0]);

@@ -45,6 +45,7 @@ typedef struct rlctl_call {
   const char *name;        /* the command's, or NULL */
   const char *store;       /* NULL: neither --store nor RLCTL_STORE is given */
   const char *secret_file; /* or NULL */
+  rlc_config *config;      /* the file that programs share, of --config; or NULL */
   int json;
   int version;
   int help;
@@ -127,6 +128,9 @@ typedef struct rlctl_limits {
  * case. */
 rlctl_exit rlctl_limits_read(rlctl_limits *out, const rlctl_call *call);
 void rlctl_limits_clear(rlctl_limits *limits);
+/* Makes a policy of |text|, or of the name of one in the file of --config. Returns RLCTL_DONE, or says
+ * what is wrong. */
+rlctl_exit rlctl_policy_new(rlc_policy **out, const rlctl_call *call, const char *text);
 /* Finds the text of rate |index| in the policy's, "10/s". Returns its length. */
 int rlctl_rate_text(const rlc_policy *policy, unsigned index, const char **text);
 /* Writes the name that limits of |policy| have where they are given none. */

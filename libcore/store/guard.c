@@ -67,10 +67,18 @@ static uint64_t local_cost(const rlc__call *call, const rlc__item *item, rlc__op
   return op == RLC__OP_CHARGE ? item->result.charged : 1;
 }
 
+/* Shares that were made for one call. */
+static void drop_shares(rlc_policy *own[], size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    rlc_policy_del(own[i]);
+  }
+}
+
 /* Runs |call|'s items whose fail policy is local on the local table, each under this machine's share.
  * With |results| their results go back into the call, else receipts of what was mirrored. */
 static void run_local(guard *g, rlc__call *call, rlc__op op, int results) {
   rlc__item items[RLC_MAX_LIMITS];
+  rlc_policy *own[RLC_MAX_LIMITS];
   size_t from[RLC_MAX_LIMITS];
   rlc__call local = {.op = op, .items = items, .now_us = call->now_us, .receipts = call->receipts};
 
@@ -78,14 +86,16 @@ static void run_local(guard *g, rlc__call *call, rlc__op op, int results) {
     if (fail_of(g, &call->items[i]) == RLC_FAIL_LOCAL) {
       items[local.n] = call->items[i];
       items[local.n].cost = local_cost(call, &call->items[i], op);
-      items[local.n].policy = rlc__shares_get(g->shares, call->items[i].policy);
+      items[local.n].policy = rlc__shares_get(g->shares, call->items[i].policy, &own[local.n]);
       from[local.n] = i;
       local.n += items[local.n].policy != NULL; /* without a share it is refused */
     }
   }
   if (local.n == 0 || g->local->ops->decide(g->local, &local) != 0) {
+    drop_shares(own, local.n);
     return;
   }
+  drop_shares(own, local.n);
   for (size_t i = 0; i < local.n; ++i) {
     rlc__item *item = &call->items[from[i]];
 
@@ -294,6 +304,7 @@ static void settle(guard *g, rlc__call *call, rlc__breaker_pass pass, int error)
 static void settle_local(guard *g, rlc__call *call, int mirrors) {
   rlc_source whose = mirrors ? RLC_SOURCE_STORE : RLC_SOURCE_FALLBACK;
   rlc__item items[RLC_MAX_LIMITS];
+  rlc_policy *own[RLC_MAX_LIMITS];
   size_t from[RLC_MAX_LIMITS];
   rlc__call local = {.op = call->op, .items = items, .now_us = call->now_us};
 
@@ -301,11 +312,12 @@ static void settle_local(guard *g, rlc__call *call, int mirrors) {
     const rlc__item *item = &call->items[i];
     rlc__item *to = &items[local.n];
 
-    if (item->result.source != whose || (mirrors && item->mirrored == 0)) {
-      continue;
+    if (item->result.source != whose || (mirrors && item->mirrored == 0) ||
+        (mirrors && call->op == RLC__OP_RENEW && item->charged_us == 0)) {
+      continue; /* at last: what the store has lost ends here as well */
     }
     *to = *item;
-    to->policy = rlc__shares_get(g->shares, item->policy);
+    to->policy = rlc__shares_get(g->shares, item->policy, &own[local.n]);
     if (mirrors) {
       to->cost = item->mirrored;
       to->charged_us = item->mirrored_us;
@@ -314,8 +326,10 @@ static void settle_local(guard *g, rlc__call *call, int mirrors) {
     local.n += to->policy != NULL;
   }
   if (local.n == 0 || g->local->ops->decide(g->local, &local) != 0) {
+    drop_shares(own, local.n);
     return;
   }
+  drop_shares(own, local.n);
   for (size_t i = 0; i < local.n; ++i) {
     *(mirrors ? &call->items[from[i]].mirrored_us : &call->items[from[i]].charged_us) =
         items[i].charged_us;

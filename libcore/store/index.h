@@ -26,6 +26,7 @@
  *     most. The ban is remembered, after its end, for as long as it was, then the next is the first again.
  *     While the key is banned nothing is counted; the window is over with the ban.
  *     Where there is no room for a ban it is dropped, and the count kept: the next denial tries again.
+ *     Where nine of ten places are bans there is none, so that people can still set what they want.
  *     If the clock goes back, a window begins now at the latest, and memory lasts for twice the longest
  *     ban at most.
  *

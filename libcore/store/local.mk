@@ -15,6 +15,7 @@ libcore_librlcore_static_la_SOURCES += \
 	%D%/redis_codec.c \
 	%D%/redis_codec.h \
 	%D%/redis_codec_inside.h \
+	%D%/redis_reply.c \
 	%D%/redis_index.c \
 	%D%/redis_index.h \
 	%D%/redis_index_codec.c \

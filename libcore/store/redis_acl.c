@@ -34,6 +34,7 @@ static const struct {
     {"+pexpireat", ALWAYS},
     {"+del", ALWAYS},                        /* reset, and a refund of all that was charged */
     {"+hget", ALWAYS},                      /* from here on the index of bans and overrides */
+    {"+hgetall", ALWAYS},
     {"+hset", ALWAYS},
     {"+hdel", ALWAYS},
     {"+hlen", ALWAYS},

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "policy/level.h"
+
 /* How the codec's parts pack numbers and read replies. */
 
 /* A double as eight little-endian bytes. Every number here is a whole one below 2^53. */
@@ -32,6 +34,11 @@ static inline int get(const redisReply *reply, int64_t lowest, int64_t highest, 
   }
   *out = reply->integer;
   return 1;
+}
+
+/* Where the level of rate |i| lies in the levels of a stack, of which 2^62 makes a plain double. */
+static inline unsigned level_place(unsigned i) {
+  return i / 3 * 32 + i % 3 * RLC__LEVEL_BITS;
 }
 
 static inline int is_array(const redisReply *reply, size_t n) {

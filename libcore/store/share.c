@@ -74,9 +74,10 @@ static unsigned place_of(const char *text) {
   return hash % PLACES;
 }
 
-const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole) {
+const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole, rlc_policy **own) {
   unsigned at = place_of(whole->text);
 
+  *own = NULL;
   if (shares->parts == 1) {
     return whole;
   }
@@ -98,5 +99,6 @@ const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole) 
       return e->share;
     }
   }
-  return NULL;
+  /* An index may have more texts than there are places. */
+  return rlc__policy_share(own, whole, shares->parts) == 0 ? *own : NULL;
 }

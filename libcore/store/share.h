@@ -12,8 +12,9 @@ typedef struct rlc__shares rlc__shares;
 rlc__shares *rlc__shares_new(const rlc_memory *memory, uint64_t parts);
 void rlc__shares_del(rlc__shares *shares);
 
-/* Returns the share of |whole|, which is |whole| itself where there is one part. NULL where the table
- * is full of other policies or memory runs out. */
-const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole);
+/* Returns the share of |whole|, which is |whole| itself where there is one part. Where the table has no
+ * place for it, it is made for this once: stores it in |*own|, else NULL, for the caller to delete. NULL where
+ * there is none or memory runs out. */
+const rlc_policy *rlc__shares_get(rlc__shares *shares, const rlc_policy *whole, rlc_policy **own);
 
 #endif

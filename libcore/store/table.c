@@ -277,13 +277,15 @@ static void apply(batch *b, size_t i, rlc__op op) {
 }
 
 /* Charges every item, which all allow. The narrow ones come first: only they can fail, and what was
- * charged till then is given back. Returns 0 after that. */
+ * charged till then is taken back: a refund would take it off what others charge when time has gone on,
+ * in the next window even. Returns 0 after that. */
 static int commit_all(batch *b) {
   for (size_t i = 0; i < b->call->n; ++i) {
     if (!b->item[i].place.wide && (b->item[i].step & RLC__STEP_CHANGED) && !commit(b, i)) {
       while (i-- > 0) {
         if (!b->item[i].place.wide && (b->item[i].step & RLC__STEP_CHANGED)) {
-          apply(b, i, RLC__OP_REFUND);
+          b->call->items[i].charged_us = b->item[i].now_us;
+          apply(b, i, RLC__OP_TAKE_BACK);
         }
       }
       return 0;

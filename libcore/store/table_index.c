@@ -185,6 +185,7 @@ static void clear_ended(rlc__region *region, uint32_t i, int64_t now_us) {
   if (tag_at(region, i) != 0 && !e->gone && has_ended(e, now_us)) {
     free_record(region, i);
     --region->index->live;
+    --region->index->bans;
   }
 }
 
@@ -249,8 +250,13 @@ static void repair(rlc__region *region) {
     }
   }
   area->live = 0;
+  area->bans = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    area->live += tag_at(region, i) != 0 && !rlc__index_record_at(region, i)->entry.gone;
+    const rlc__entry *e = &rlc__index_record_at(region, i)->entry;
+    uint32_t is_live = tag_at(region, i) != 0 && !e->gone;
+
+    area->live += is_live;
+    area->bans += e->kind == RLC_ENTRY_BAN ? is_live : 0;
   }
   area->sweep = 0;
   area->ends_us = 0;
@@ -309,6 +315,7 @@ static int put(rlc__region *region, const rlc__entry *e, int64_t now_us) {
     set_tag(region, old, 0);
   }
   area->live += !replaces;
+  area->bans += !replaces && e->kind == RLC_ENTRY_BAN;
   if (e->kind == RLC_ENTRY_BAN && e->until_us < area->ends_us) {
     area->ends_us = e->until_us;
   }
@@ -349,6 +356,18 @@ static void store_denied(rlc__index_denied *place, uint64_t tag, const rlc__deni
   atomic_store_explicit(&place->tag, tag, memory_order_release);
 }
 
+/* Whether denials may make one ban more: whoever makes keys that are banned leaves room for what people set. */
+static int has_room_for_ban(rlc__region *region, int64_t now_us) {
+  const rlc__index_area *area = region->index;
+  uint32_t entries = rlc__index_area_entries(region->slots);
+  uint32_t most = entries - entries / 10;
+
+  if (area->bans >= most && now_us >= area->ends_us) {
+    purge(region, now_us, 0);
+  }
+  return area->bans < most;
+}
+
 /* Returns 1 where a ban had no room. */
 static size_t count_denied(rlc__region *region, const rlc__denials *d, int64_t now_us) {
   uint64_t tag = denied_tag(region, d);
@@ -356,6 +375,7 @@ static size_t count_denied(rlc__region *region, const rlc__denials *d, int64_t n
   rlc__denied known = {0, 0, 0, 0};
   rlc__entry ban;
   size_t dropped = 0;
+  int is_there = 0; /* a ban that has ended */
   uint32_t at;
 
   memset(&ban, 0, sizeof ban);
@@ -371,6 +391,7 @@ static size_t count_denied(rlc__region *region, const rlc__denials *d, int64_t n
     if (!e->gone && !has_ended(e, now_us)) {
       return 0;
     }
+    is_there = !e->gone;
   }
   if (atomic_load_explicit(&place->tag, memory_order_relaxed) == tag) {
     known = place->known;
@@ -380,7 +401,7 @@ static size_t count_denied(rlc__region *region, const rlc__denials *d, int64_t n
 
     ban.until_us = rlc__denied_ban(&then, d, now_us);
     ban.level = then.level;
-    if (put(region, &ban, now_us) == 0) {
+    if ((is_there || has_room_for_ban(region, now_us)) && put(region, &ban, now_us) == 0) {
       known = then;
     } else {
       dropped = 1;
@@ -444,6 +465,7 @@ static int call_drop(rlc__region *region, const rlc__index_call *call, int64_t n
                           memory_order_relaxed);
     record->entry.gone = 1;
     --area->live;
+    area->bans -= record->entry.kind == RLC_ENTRY_BAN;
     atomic_fetch_add_explicit(&area->version, 1, memory_order_release);
   }
   rlc__index_unlock(region);

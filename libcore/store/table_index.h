@@ -41,7 +41,7 @@ struct rlc__index_area {
   _Atomic uint32_t busy;
   uint32_t live;    /* entries, ended bans too */
   uint32_t sweep;   /* where clearing ended bans away goes on */
-  uint32_t unused;
+  uint32_t bans;    /* of |live| */
   uint64_t floor;   /* the oldest version that can be told what is new */
   int64_t ends_us;  /* no ban ends before */
   uint8_t rest[32];

@@ -16,9 +16,9 @@ AC_ARG_VAR([RLC_PYTHON], [the Python 3.10 or later that the package is built for
 PYTHON_CPPFLAGS= RLC_PYTHONDIR=
 with_python=no
 python_summary="no (--disable-python)"
+AC_PATH_PROGS([SWIG], [swig swig4.0])
 AS_IF([test "x$enable_python" != xno], [
   rlc_why=
-  AC_PATH_PROGS([SWIG], [swig swig4.0])
   AS_IF([test "x$SWIG" = x && test ! -f "$srcdir/bindings/python/rlcore_wrap.c"],
     [rlc_why="swig is missing"])
   AC_MSG_CHECKING([for a Python 3.10 or later with headers])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: every figure beside one of the same run that it is to be read against. Not a test:
-nothing passes or fails here. `run.py table|redis|share|httpd|cost|python` prints one part."""
+nothing passes or fails here. `run.py table|redis|share|httpd|check|cost|python` prints one part."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
+import check_cost  # noqa: E402
 import redis_cost  # noqa: E402
 from redis_env import BUILD, CONTROL, Redis, hammer  # noqa: E402
 
@@ -108,6 +109,11 @@ def measure(apache, name):
               flush=True)
 
 
+def check():
+    heading("What a check costs its caller (callgrind)")
+    check_cost.main()
+
+
 def cost():
     heading("What a decision costs redis-server (callgrind), over INCR")
     redis_cost.main()
@@ -119,7 +125,8 @@ def python():
                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:2])})
 
 
-PARTS = {"table": table, "redis": redis, "share": share, "httpd": httpd, "cost": cost, "python": python}
+PARTS = {"table": table, "redis": redis, "share": share, "httpd": httpd, "check": check, "cost": cost,
+         "python": python}
 
 
 def main():

@@ -76,7 +76,7 @@ static void check_equal(const redisReply *a, const redisReply *b, int depth) {
 
 /* --- decisions ----------------------------------------------------------------------------- */
 
-#define POLICIES 9
+#define POLICIES 11
 #define CALENDAR POLICIES
 
 /* Some of each algorithm, single and stacked; one whose tick is no microsecond, one whose count
@@ -92,6 +92,8 @@ static rlc_policy *policy(size_t i) {
       "10/min algorithm=sliding-log",
       "10/s,100/h algorithm=sliding-log",
       "20/30s algorithm=concurrency",
+      "10/s,1000/h debt=50",
+      "100/min algorithm=sliding-window debt=50",
       "100/month algorithm=fixed-window anchor=31",
   };
   static rlc_policy *made[POLICIES + 1];
@@ -130,6 +132,11 @@ static void check_decoding(const redisReply *reply, rlc__op op, size_t first, si
   for (size_t i = 0; i < n; ++i) {
     CHECK(items[i].result.source == RLC_SOURCE_STORE);
     CHECK(items[i].result.remaining <= items[i].result.limit);
+    CHECK(items[i].result.charged <= items[i].cost);
+  }
+  if (op == RLC__OP_GRANT && items[0].result.charged > 0) {
+    CHECK(rlc__codec_undo(&call, reply, items[0].result.charged - 1) >= 0);
+    CHECK(items[0].cost == 1);
   }
 }
 
@@ -140,6 +147,8 @@ static void check_decodings(const redisReply *reply) {
     check_decoding(reply, RLC__OP_CHARGE, i, 1);
     check_decoding(reply, RLC__OP_RENEW, i, 1);
     check_decoding(reply, RLC__OP_CHECK, i, POLICIES - i);
+    check_decoding(reply, RLC__OP_GRANT, i, 1);
+    check_decoding(reply, RLC__OP_TAKE_BACK, i, 1);
   }
   check_decoding(reply, RLC__OP_CHECK, CALENDAR, 1);
   check_decoding(reply, RLC__OP_PEEK, CALENDAR, 1);

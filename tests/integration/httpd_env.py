@@ -80,7 +80,7 @@ class Response:
 
 
 class Httpd:
-    def __init__(self, conf, mpm="event", extra_modules=(), without=()):
+    def __init__(self, conf, mpm="event", extra_modules=(), without=(), module=MODULE):
         self.root = temp_folder()
         self.docs = self.root / "docs"
         self.docs.mkdir(exist_ok=True)
@@ -88,6 +88,7 @@ class Httpd:
         self.mpm = mpm
         self.extra_modules = extra_modules
         self.without = without  # of BASE_MODULES
+        self.module = module  # None: an httpd as it is without
         self.process = None
         self.claimed = list(NOISE)
         self.set_conf(conf)
@@ -108,14 +109,16 @@ class Httpd:
         lines = [f'ServerRoot "{self.root}"', f'DefaultRuntimeDir "{self.root}"',
                  f'PidFile "{self.root}/httpd.pid"', f'Mutex "file:{self.root}" default',
                  "ServerName localhost", f"Listen 127.0.0.1:{self.port}",
-                 f'ErrorLog "{self.root}/error.log"', "LogLevel warn ratelimit_redis:info",
+                 f'ErrorLog "{self.root}/error.log"',
+                 "LogLevel warn ratelimit_redis:info" if self.module else "LogLevel warn",
                  f'LoadModule mpm_{self.mpm}_module "{MODULES}/mod_mpm_{self.mpm}.so"']
         for name in [n for n in [*BASE_MODULES, *self.extra_modules] if n not in self.without]:
             lines.append(f'LoadModule {name}_module "{MODULES}/mod_{name}.so"')
         for name in COMMON_MODULES:
             lines += [f"<IfModule !mod_{name}.c>",
                       f'  LoadModule {name}_module "{MODULES}/mod_{name}.so"', "</IfModule>"]
-        lines.append(f'LoadModule ratelimit_redis_module "{MODULE}"')
+        if self.module:
+            lines.append(f'LoadModule ratelimit_redis_module "{self.module}"')
         if os.geteuid() == 0:
             user = pwd.getpwnam("www-data")
             lines += [f"User #{user.pw_uid}", f"Group #{user.pw_gid}"]

@@ -7,17 +7,24 @@ integration_tests += \
 	%D%/test_answer.py \
 	%D%/test_away.py \
 	%D%/test_config.py \
+	%D%/test_delay.py \
 	%D%/test_exempt.py \
 	%D%/test_fields.py \
+	%D%/test_handover.py \
 	%D%/test_htaccess.py \
 	%D%/test_journal.py \
 	%D%/test_keys.py \
+	%D%/test_large.py \
 	%D%/test_limits.py \
+	%D%/test_mpms.py \
+	%D%/test_neighbours.py \
 	%D%/test_once.py \
 	%D%/test_redirects.py \
 	%D%/test_refusal_forms.py \
 	%D%/test_restart.py \
 	%D%/test_scopes.py \
+	%D%/test_shared_policies.py \
+	%D%/test_shed.py \
 	%D%/test_status.py \
 	%D%/test_status_formats.py
 if WITH_PROMETHEUS
@@ -26,8 +33,11 @@ integration_tests += \
 endif
 if WITH_REDIS_SERVER
 integration_tests += \
+	%D%/test_charge.py \
 	%D%/test_penalty.py \
-	%D%/test_redis.py
+	%D%/test_redis.py \
+	%D%/test_reloads.py \
+	%D%/test_slots.py
 endif
 endif
 if WITH_REDIS_SERVER
@@ -39,6 +49,7 @@ integration_tests += \
 	%D%/test_laws.py \
 	%D%/test_leases.py \
 	%D%/test_rlctl.py \
+	%D%/test_rlctl_acl.py \
 	%D%/test_rlctl_index.py \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py
@@ -51,6 +62,7 @@ integration_tests += \
 	%D%/test_sliding_error.py
 
 EXTRA_DIST += \
+	%D%/application.py \
 	%D%/browser_env.py \
 	%D%/browse_status.py \
 	%D%/conform.py \
@@ -59,23 +71,30 @@ EXTRA_DIST += \
 	%D%/httpd_env.py \
 	%D%/pytest.sh \
 	%D%/redis_env.py \
+	%D%/rlctl_env.py \
 	%D%/stepper_env.py \
 	%D%/structured_fields.py \
 	%D%/test_answer.py \
 	%D%/test_away.py \
+	%D%/test_charge.py \
 	%D%/test_cluster.py \
 	%D%/test_config.py \
+	%D%/test_delay.py \
 	%D%/test_exempt.py \
 	%D%/test_fake_redis.py \
 	%D%/test_faults.py \
 	%D%/test_fields.py \
+	%D%/test_handover.py \
 	%D%/test_htaccess.py \
 	%D%/test_journal.py \
 	%D%/test_keys.py \
 	%D%/test_index.py \
 	%D%/test_laws.py \
 	%D%/test_leases.py \
+	%D%/test_large.py \
 	%D%/test_limits.py \
+	%D%/test_mpms.py \
+	%D%/test_neighbours.py \
 	%D%/test_once.py \
 	%D%/test_openmetrics.py \
 	%D%/test_oracle.py \
@@ -83,13 +102,18 @@ EXTRA_DIST += \
 	%D%/test_redirects.py \
 	%D%/test_redis.py \
 	%D%/test_refusal_forms.py \
+	%D%/test_reloads.py \
 	%D%/test_restart.py \
 	%D%/test_rlctl.py \
+	%D%/test_rlctl_acl.py \
 	%D%/test_rlctl_index.py \
 	%D%/test_scopes.py \
 	%D%/test_sentinel.py \
 	%D%/test_server_settings.py \
+	%D%/test_shared_policies.py \
+	%D%/test_shed.py \
 	%D%/test_sliding_error.py \
+	%D%/test_slots.py \
 	%D%/test_status.py \
 	%D%/test_status_formats.py \
 	%D%/topology_env.py \
@@ -137,6 +161,12 @@ oracle: all %D%/stepper
 	echo "again: make oracle RLC_ORACLE_SEED=$$RLC_ORACLE_SEED"; \
 	$(SHELL) $(srcdir)/%D%/pytest.sh -s $(srcdir)/%D%/test_oracle.py
 .PHONY: oracle
+
+# make reloads: 300 graceful restarts for each store, under load; make check does ten.
+reloads: all
+	$(AM_V_at)$(RLC_ENV) RLC_RELOADS=$${RLC_RELOADS:-300}; export RLC_RELOADS; \
+	$(SHELL) $(srcdir)/%D%/pytest.sh -s $(srcdir)/%D%/test_reloads.py
+.PHONY: reloads
 
 # A preload: -rpath makes libtool build a shared object of what is never installed.
 check_LTLIBRARIES += %D%/skewed_clock.la

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from redis_env import Hammer, hammer
+from test_laws import POLICIES
 from topology_env import Cluster, wait_for
 
 QUOTA = 1000
@@ -58,6 +59,31 @@ def test_many_keys(cluster):
     assert all_by_store(result) == 1500
     assert errors(cluster, "MOVED") == 0
     assert all(node.calls()["evalsha"] > 100 for node in cluster.masters)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_never_over_admits(cluster, policy):
+    """Law 1 for every algorithm: each of three keys, wherever it lies, gets the quota."""
+    result = hammer(cluster.url(SLOW), POLICIES[policy] % 40, keys=3, calls=30, **MANY)
+    assert all_by_store(result) == 3 * 40
+
+
+@pytest.mark.parametrize("denies", range(4))
+def test_all_or_nothing_of_all_kinds(cluster, denies):
+    """Law 3 over several servers with a log and slots in the call: whichever denies."""
+    url = cluster.url(SLOW)
+    kinds = ["%d/520week algorithm=fixed-window", "%d/520week algorithm=sliding-window",
+             "%d/520week algorithm=sliding-log", "%d/3650day algorithm=concurrency"]
+    policies = [kind % (100 if i == denies else 160) for i, kind in enumerate(kinds)]
+    apart(cluster, url, policies)
+    cluster.flush()
+    admitted = all_by_store(hammer(url, *policies, key_each=True, calls=20, **MANY))
+    # Of callers that are in each other's way all may be denied: what they left is there.
+    admitted += hammer(url, *policies, key_each=True, op="grant", cost=1000, calls=1)["charged"]
+    assert admitted == 100
+    for i, policy in enumerate(policies):
+        left = hammer(url, policy, key="k/%d" % i, op="grant", cost=1000, calls=1)["charged"]
+        assert left == (0 if i == denies else 60)
 
 
 def apart(cluster, url, policies):

@@ -46,6 +46,16 @@ WRONG = [
      "RateLimitPolicy: the name api is taken"),
     ('<Location />\nRateLimitPolicy api "1/s"\n</Location>', "RateLimitPolicy not allowed"),
     ("RateLimitPolicy api", "RateLimitPolicy takes two arguments"),
+    ("RateLimitPolicyFile @ROOT@/missing", 'RateLimitPolicyFile: the file "'),
+    ("RateLimitPolicyFile @ROOT@/docs", "is no regular file"),
+    ("RateLimitPolicyFile @ROOT@/wrong", "/wrong:2: the policy b cannot be used: column 3"),
+    ("RateLimitPolicyFile @ROOT@/nosecret", "RateLimitPolicyFile: the file \"/nowhere/secret\" cannot"),
+    ("RateLimitPolicyFile @ROOT@/shared\nRateLimitPolicy shared 1/s",
+     "RateLimitPolicy: the name shared is taken"),
+    ("RateLimitPolicy shared 1/s\nRateLimitPolicyFile @ROOT@/shared",
+     "RateLimitPolicyFile: the name shared is taken"),
+    ("<VirtualHost *:@PORT@>\nRateLimitPolicyFile @ROOT@/shared\n</VirtualHost>",
+     "RateLimitPolicyFile cannot occur within <VirtualHost>"),
     ("RateLimitPageAccess all",
      'RateLimitPageAccess: "all" is no kind of access: write local or require'),
     ("RateLimitPageAccess", "RateLimitPageAccess takes one argument"),
@@ -138,6 +148,38 @@ WRONG = [
     ('RateLimitExempt when="true" when="false"', "RateLimitExempt: when= is there twice"),
     ("<Location />\n<Limit GET>\nRateLimitExempt ::1\n</Limit>\n</Location>",
      "RateLimitExempt cannot occur within <Limit>"),
+    ("RateLimitShed", "RateLimitShed: it does not say from when on: write a part of the workers"),
+    ('RateLimitShed when="true"', "RateLimitShed: it does not say from when on"),
+    ("RateLimitShed 80", 'RateLimitShed: "80" is no part of the workers: write a part of the workers '
+     'from 1% to 100%, such as 80%, and when='),
+    ("RateLimitShed 0%", 'RateLimitShed: "0%" is no part of the workers'),
+    ("RateLimitShed 101%", 'RateLimitShed: "101%" is no part of the workers'),
+    ("RateLimitShed %", 'RateLimitShed: "%" is no part of the workers'),
+    ("RateLimitShed 80% 90%", 'RateLimitShed: "90%" is one argument too many'),
+    ("RateLimitShed off 90%", 'RateLimitShed: "90%" is one argument too many'),
+    ("RateLimitShed 80% if=x", "RateLimitShed: there is no option if=: write a part of the workers"),
+    ('RateLimitShed off when="true"', "RateLimitShed: off stands alone"),
+    ('RateLimitShed 80% when="true" when="false"', "RateLimitShed: when= is there twice"),
+    ('RateLimitShed 80% when="%{REQUEST_URI} ="', "RateLimitShed: in when="),
+    ('RateLimitShed 80% when="-n %{REMOTE_USER}"', "RateLimitShed: when= reads the user"),
+    ('RateLimitShed 80% when="a', "RateLimitShed: a quote is not closed"),
+    ('RateLimitShed 80% when="a"b', "RateLimitShed: text follows a closing quote"),
+    ("<Location />\n<Limit GET>\nRateLimitShed off\n</Limit>\n</Location>",
+     "RateLimitShed cannot occur within <Limit>"),
+    ("RateLimitDelay 10", 'RateLimitDelay: "10" is no part of the workers: write one from 1% to 50%'),
+    ("RateLimitDelay 0%", 'RateLimitDelay: "0%" is no part of the workers'),
+    ("RateLimitDelay 51%", 'RateLimitDelay: "51%" is no part of the workers'),
+    ("RateLimitDelay %", 'RateLimitDelay: "%" is no part of the workers'),
+    ("<VirtualHost *:@PORT@>\nRateLimitDelay 5%\n</VirtualHost>",
+     "RateLimitDelay cannot occur within <VirtualHost>"),
+    ("RateLimit 1/s delay=0s", 'RateLimit: delay="0s" is no time to wait: write one from 1ms to 30s'),
+    ("RateLimit 1/s delay=2", 'RateLimit: delay="2" is no time to wait'),
+    ("RateLimit 1/s delay=31s", 'RateLimit: delay="31s" is no time to wait'),
+    ("RateLimit 1/s delay=30001ms", 'RateLimit: delay="30001ms" is no time to wait'),
+    ("RateLimit 1/s delay=s", 'RateLimit: delay="s" is no time to wait'),
+    ('RateLimit "1/s delay=2s"', '"delay=" is no part of a policy: in Apache write it beside the policy'),
+    ('RateLimit "2/30s algorithm=concurrency" name=c delay=1s',
+     "RateLimit: delay= waits until a quota is there again, and algorithm=concurrency"),
     ("RateLimitExpose maybe", "RateLimitExpose must be On or Off"),
     ("<Location />\n<Limit GET>\nRateLimitExpose on\n</Limit>\n</Location>",
      "RateLimitExpose cannot occur within <Limit>"),
@@ -160,7 +202,7 @@ WRONG = [
     ('RateLimit 100/min key="%{NO_SUCH_VARIABLE}"', 'RateLimit: in key="%{NO_SUCH_VARIABLE}":'),
     ('RateLimit 100/min group="%{HTTP:X"', 'RateLimit: in group="%{HTTP:X":'),
     ("RateLimit 100/min group=a group=b", "RateLimit: group= is there twice"),
-    ("RateLimit 100/min gruop=a", "v6prefix=, cost=, when=, phase=, fail=, group=, status=, redirect=, close= or warn="),
+    ("RateLimit 100/min gruop=a", "v6prefix=, cost=, when=, phase=, fail=, group=, status=, redirect=, close=, warn=, charge= or delay="),
     ('RateLimit 100/min when="%{REQUEST_METHOD} ="', "RateLimit: in when="),
     ("RateLimit 100/min cost=-1", 'RateLimit: cost="-1" is no cost: write a whole number from 0'),
     ("RateLimit 100/min cost=1.5", 'RateLimit: cost="1.5" is no cost'),
@@ -168,7 +210,34 @@ WRONG = [
     ('RateLimit 100/min cost=""', 'RateLimit: cost="" is no cost'),
     ("RateLimit 100/min cost=%{nonsense", "RateLimit: in cost="),
     ("RateLimit 100/min fail=never", 'RateLimit: "never" is no fail policy: write local, open or'),
-    ("RateLimit 100/min charge=bytes", "RateLimit: charge= is not available in this version"),
+    ("RateLimitForward maybe", "RateLimitForward must be On or Off"),
+    ("RateLimitForward on", "RateLimitForward: an application can only tell by a secret that the field"),
+    ("<Location />\n<Limit GET>\nRateLimitForward on\n</Limit>\n</Location>",
+     "RateLimitForward cannot occur within <Limit>"),
+    ("RateLimit 100/min charge=byte",
+     'RateLimit: charge="byte" is nothing that a limit can charge: write status:401, bytes, kbytes, time, '
+     'header:X-Cost, or an expression such as "%{resp:X-Cost}"'),
+    ('RateLimit 100/min charge=""', 'RateLimit: charge="" is nothing that a limit can charge'),
+    ("RateLimit 100/min charge=status:",
+     'RateLimit: in charge="status:" is no list of statuses: write numbers from 200 to 599, or classes'),
+    ("RateLimit 100/min charge=status:401,", "is no list of statuses"),
+    ("RateLimit 100/min charge=status:600", "is no list of statuses"),
+    ("RateLimit 100/min charge=status:1xx", "is no list of statuses"),
+    ("RateLimit 100/min charge=status:4x", "is no list of statuses"),
+    ('RateLimit 100/min charge="status:401 403"', "is no list of statuses"),
+    ("RateLimit 100/min charge=header:",
+     'RateLimit: in charge="header:" is no name of a field: write one, as in charge=header:X-Cost, or'),
+    ("RateLimit 100/min charge=header:X-Cost,hide", "is no name of a field"),
+    ('RateLimit 100/min charge="header:X Cost"', "is no name of a field"),
+    ("RateLimit 100/min charge=header:content-length,remove",
+     'RateLimit: an answer cannot do without content-length: leave ",remove" out of charge='),
+    ('RateLimit 100/min charge="%{resp:X"',
+     'RateLimit: in charge="%{resp:X": '),
+    ("RateLimit 100/min charge=bytes charge=time", "RateLimit: charge= is there twice"),
+    ('RateLimit "9/s algorithm=concurrency" charge=bytes',
+     "RateLimit: charge= is not for algorithm=concurrency, whose slots are free again when the request"),
+    ('RateLimitPolicy p "9/s algorithm=concurrency"\nRateLimit p charge=status:401',
+     "RateLimit: charge= is not for algorithm=concurrency"),
     ("<Location />\n<Limit GET>\nRateLimit 100/min\n</Limit>\n</Location>",
      "RateLimit cannot occur within <Limit>"),
     ("<Location />\n<Limit GET>\nRateLimitMode off\n</Limit>\n</Location>",
@@ -186,6 +255,8 @@ WRONG = [
 RIGHT = """
 RateLimitStore shm:?size=4096
 RateLimitSecretFile good
+RateLimitPolicyFile shared
+RateLimit shared
 RateLimit later
 RateLimitPolicy later "10/s,1000/h burst=20"
 RateLimit "100/min" name=a key="%{HTTP:X-API-Key}" cost="%{ENV:api_cost}"
@@ -206,6 +277,12 @@ RateLimitExempt 127.0.0.1 ::1 10.0.0.0/8 128.0.0.0/1 8000::/1 2001:DB8:0::/33
 RateLimitExempt preflight when="%{HTTP:Origin} == 'https://a.example'"
 RateLimitExempt NONE
 RateLimitExpose on
+RateLimitShed 80% when="%{REQUEST_URI} =~ m#^/search#"
+RateLimitShed 100%
+RateLimitShed OFF
+RateLimitDelay 50%
+RateLimit 100/min name=n delay=1ms
+RateLimit 100/min name=o delay=30S
 RateLimitLog 1h
 RateLimitLog off
 RateLimitWarn 100%
@@ -241,6 +318,10 @@ def prepare(conf, **more):
                              ("open", 0o644, 32)]:
         path = httpd.write(name, "s" * size + "\n", httpd.root)
         path.chmod(mode)
+    httpd.write("shared", f"store shm:?size=1024\nsecret-file {httpd.root}/good\n"
+                "policy shared 10/s,100/h\n", httpd.root)
+    httpd.write("wrong", "policy a 1/s\npolicy b 1/fortnight\n", httpd.root)
+    httpd.write("nosecret", "secret-file /nowhere/secret\n", httpd.root)
     return httpd
 
 
@@ -266,8 +347,9 @@ def test_right():
 def test_annotated_file():
     path = httpd_env.TOP / "mod_ratelimit_redis/ratelimit_redis.conf"
     text = path.read_text().replace("/etc/apache2/ratelimit.secret", "good")
+    text = text.replace("/etc/ratelimit.conf", "shared")
     shown = re.sub(r"^#(?=[A-Z<]|  RateLimit)(?!LoadModule)", "", text, flags=re.M)
-    assert shown.count("\n  RateLimit ") == 13
+    assert shown.count("\n  RateLimit ") == 15
     for conf in [text, shown]:
         httpd = prepare(conf, extra_modules=["ssl"])
         passed, said = httpd.configtest()

@@ -13,20 +13,23 @@ DIRECTIVES = sorted(set(re.findall(r'^ *AP_INIT_\w+\("(\w+)"', (MODULE / "config
                                    re.M)) - {"RateLimit"})
 # How each is written, in the way that would loosen most.
 SETTINGS = {
-    "RateLimitClose": "off", "RateLimitExempt": "when=true", "RateLimitExpose": "on",
-    "RateLimitFail": "open", "RateLimitHeaders": "off", "RateLimitLog": "off",
+    "RateLimitClose": "off", "RateLimitDelay": "50%", "RateLimitExempt": "when=true",
+    "RateLimitExpose": "on", "RateLimitFail": "open", "RateLimitForward": "off", "RateLimitHeaders": "off",
+    "RateLimitLog": "off",
     "RateLimitMode": "off", "RateLimitPageAccess": "require", "RateLimitPageKeys": "plain",
-    "RateLimitPolicy": "strict 1000/s",
+    "RateLimitPolicy": "strict 1000/s", "RateLimitPolicyFile": "/etc/passwd",
     "RateLimitRedirect": "/x", "RateLimitSecretFile": "/etc/passwd", "RateLimitStatus": "503",
-    "RateLimitStore": "memory:", "RateLimitWarn": "off",
+    "RateLimitShed": "off", "RateLimitStore": "memory:", "RateLimitWarn": "off",
 }
 # Options of RateLimit, one of each at least.
 OPTIONS = ["name=strict", "key=x", 'key="%{RATELIMIT_ADDRESS}"', "cost=0", "cost=9", "when=false",
            "fail=open", "group=all", "status=503", "redirect=/page.html", "close=off", "close=on",
-           "warn=off", "v4prefix=1 v6prefix=1", "phase=early", "phase=late"]
+           "warn=off", "v4prefix=1 v6prefix=1", "phase=early", "phase=late",
+           "charge=status:404", "charge=bytes", "charge=header:X-Cost,remove", 'charge="%{ENV:X}"']
 OPTION_NAMES = set(re.findall(r"(\w+)=", " ".join(OPTIONS)))
 FILES = ['key="%{file:/etc/passwd}"', 'when="%{file:/etc/passwd} == 1"', 'cost="%{file:/etc/passwd}"',
-         'group="%{file:/etc/passwd}"', 'redirect="/?%{file:/etc/passwd}"', 'key="%{filesize:/}"']
+         'group="%{file:/etc/passwd}"', 'redirect="/?%{file:/etc/passwd}"', 'key="%{filesize:/}"',
+         'charge="%{file:/etc/passwd}"']
 
 CONF = f"""
 RateLimitPolicy strict 2/365day
@@ -65,6 +68,7 @@ def PREPARE(httpd):
             place(f"under/{i}", f"RateLimit strict {option} cost=0")
         for half in "ab":
             place(f"own/{i}{half}", f"RateLimit strict {name}{option}")
+    place("own/delay", "RateLimit strict delay=1s")
     for i, option in enumerate(FILES):
         place(f"own/file{i}", f"RateLimit strict {option}")
 
@@ -74,7 +78,7 @@ def test_complete():
     assert DIRECTIVES == sorted(SETTINGS)
     names = re.search(r"option_names\[OPTIONS\] = \{(.*?)\};",
                       "".join(path.read_text() for path in MODULE.glob("*.c")), re.S).group(1)
-    assert set(re.findall(r'"(\w+)"', names)) - {"charge"} == OPTION_NAMES
+    assert set(re.findall(r'"(\w+)"', names)) - {"delay"} == OPTION_NAMES
 
 
 # No setting of the server's can be changed there, whatever AllowOverride says.
@@ -115,6 +119,12 @@ def test_own_counters(site, ip, i):
     first = [site.get(f"/own/{i}a/page.html", ip).status for _ in range(3)]
     second = [site.get(f"/own/{i}b/page.html", ip).status for _ in range(3)]
     assert first == second
+
+
+# Workers to wait in are the server's to give.
+def test_no_delay(site, ip):
+    assert site.get("/own/delay/page.html", ip).status == 500
+    site.logged("RateLimit: delay= gives requests workers to wait in, which are the server's to give")
 
 
 # Expressions there read no files.

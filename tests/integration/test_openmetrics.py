@@ -39,6 +39,8 @@ def test_families(scene):
     assert types == {
         "ratelimit": "info", "ratelimit_counting_since_seconds": "gauge",
         "ratelimit_decisions": "counter", "ratelimit_source_decisions": "counter",
+        "ratelimit_shed_requests": "counter", "ratelimit_delayed_requests": "counter",
+        "ratelimit_busy_workers_ratio": "gauge",
         "ratelimit_limit_decisions": "counter", "ratelimit_decision_seconds": "histogram",
         "ratelimit_store_state": "stateset", "ratelimit_store_errors": "counter",
         "ratelimit_breaker_openings": "counter", "ratelimit_store_connects": "counter",

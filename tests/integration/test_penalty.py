@@ -81,6 +81,12 @@ def test_ban_and_unban(site, ip):
     entry, = listed["entries"]
     assert (status, entry["kind"], entry["name"], entry["level"]) == (0, "ban", "login", 1)
     assert 0 < entry["left_us"] <= 3600e6 and entry["display"] == ""
+    problem = httpd.get("/login", ip, Accept="application/problem+json")
+    assert problem.field("Content-Type") == "application/problem+json"
+    document = json.loads(problem.body)
+    assert document["type"].endswith("abnormal-usage-detected") and document["status"] == 429
+    assert document["violated-policies"] == ["login"]
+    assert f"(source store, key {entry['hash']})" in httpd.error_log()  # the log names it alike
     status, freed = rlctl(store, "unban", "login", ip)
     assert (status, freed["hash"], freed["found"]) == (0, entry["hash"], True)
     assert within(2.5, lambda: int(httpd.get("/login", ip).field("Retry-After")) > 4000)

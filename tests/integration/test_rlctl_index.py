@@ -49,7 +49,7 @@ def ask_json(store, *words):
     (["ban"], "ban expects a limit's name, a key and how long, as in"),
     (["ban", "login", "k"], "ban expects a limit's name"),
     (["ban", "a b\x1b", "k", "1h"], r'found "a b\x1b"'),
-    (["ban", "x" * 33, "k", "1h"], "a name of at most 32"),
+    (["ban", "x" * 33, "k", "1h"], "a limit's name, a letter and then at most 31"),
     (["ban", "login", "k", "month"], 'as in "90s", "10min", "1h" or "7day"'),
     (["ban", "login", "k", "1h burst=2"], 'found "1h burst=2"'),
     (["ban", "login", "k", "0s"], 'found "0s"'),

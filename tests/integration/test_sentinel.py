@@ -9,6 +9,7 @@ import pytest
 
 from fake_redis import FakeRedis
 from redis_env import CONTROL, LOGIN, Hammer, hammer
+from test_laws import POLICIES
 from topology_env import Node, Sentinel, free_ports, user_of, wait_for
 
 QUOTA = 1000
@@ -29,6 +30,14 @@ def lines(log, number):
     """The lines of a hammer's log with that id that are no debug messages."""
     split = (line.split(" ", 2) for line in log.read_text().splitlines())
     return [text for name, level, text in split if name == number and int(level) < 4]
+
+
+def test_never_over_admits():
+    """Law 1 for every algorithm, behind sentinels."""
+    with Sentinel(replicas=1) as s:
+        for name, policy in POLICIES.items():
+            result = hammer(s.url(SLOW), policy % 40, key=name.replace(" ", "-"), calls=10, **MANY)
+            assert all_by_store(result) == 40, name
 
 
 class Fake:

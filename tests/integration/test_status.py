@@ -329,7 +329,9 @@ def test_keys_by_default(start, ip):
                                     "error": 0}
     rest = view["offenders"][1:]
     assert len(rest) == len(HOSTILE) and {entry["shown"] for entry in rest} == {"hashed"}
-    assert all(re.fullmatch("#[0-9a-f]{12}", entry["key"]) for entry in rest)
+    assert all(re.fullmatch(r"#[\w-]{16}", entry["key"]) for entry in rest)
+    named = re.findall(r"the limit key .*, key ([\w-]{16})\)", httpd.error_log())
+    assert {"#" + name for name in named} == {entry["key"] for entry in rest}  # in the log alike
     page = httpd.get(STATUS).body
     assert ip in page and rest[0]["key"] in page and "constructor" not in page
 
@@ -411,6 +413,7 @@ def test_mod_status(start, ip):
     lines = dict(line.split(": ", 1) for line in httpd.get("/server-status?auto").body.splitlines()
                  if line.startswith("RateLimit"))
     assert lines == {"RateLimitAllowed": "4", "RateLimitDenied": "2", "RateLimitDryRun": "1",
+                     "RateLimitShed": "0", "RateLimitDelayed": "0",
                      "RateLimitAllowedRecently": "4", "RateLimitDeniedRecently": "2",
                      "RateLimitDryRunRecently": "1", "RateLimitStore": "answers"}
     section = httpd.get("/server-status").body.partition("<h2>Rate limits</h2>")[2]

@@ -173,7 +173,7 @@ def test_flood():
 def test_json(scene):
     view = json.loads(sample(scene, "json"))
     assert list(view) == ["module", "server", "now", "since", "restarted", "total", "recent",
-                          "sources", "store", "limits", "offenders", "offenders_missed", "latency",
+                          "shed", "delayed", "busy_percent", "sources", "store", "limits", "offenders", "offenders_missed", "latency",
                           "minutes", "hours"]
     assert list(view["store"]) == [
         "kind", "state", "last_failure_s", "last_failure", "breaker", "breaker_opened", "errors",

@@ -227,10 +227,12 @@ class Trace:
         """What was told comes true: peeks at later times, which change nothing."""
         allowed, index, results = call.told
         retry = results[index].retry_us
-        if (call.op == "check" and not allowed and retry is not oracle.NEVER
+        if (call.op in ("check", "grant") and not allowed and retry is not oracle.NEVER
                 and self.can_look(self.now + retry)):
-            early = self.call("peek", self.now + retry - 1, call.limits, "early by a microsecond")
-            late = self.call("peek", self.now + retry, call.limits, "exactly at retry-after")
+            # What is granted is a unit at least.
+            asked = [(*limit[:3], 1 if call.op == "grant" else limit[3]) for limit in call.limits]
+            early = self.call("peek", self.now + retry - 1, asked, "early by a microsecond")
+            late = self.call("peek", self.now + retry, asked, "exactly at retry-after")
             assert not early.told[0] and late.told[0], "retry-after is not exact:\n" + self.text()
         for limit, one in zip(call.limits, results):
             # A peek leaves a clamp to who writes; and of a stack only one rate is told.

@@ -15,8 +15,15 @@ python_test_files = \
 EXTRA_DIST += $(python_test_files) %D%/conftest.py
 
 python_tests =
+sanitized_needs =
 if WITH_PYTHON_BINDING
 python_tests += $(python_test_files)
+
+# Under gcc's sanitizers, those that skip nothing there.
+if WITH_ASAN
+sanitized_tests += %D%/test_python_calls.py %D%/test_python_lease.py
+sanitized_needs += bindings/python/lib/stamp
+endif
 
 # The same against what make install has put in place.
 installcheck-local: installcheck-python

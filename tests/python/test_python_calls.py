@@ -142,6 +142,9 @@ def test_policy_says_what_it_is():
     (lambda l: rlcore.Limiter("memory:", policies={"1": "5/s"}), rlcore.InvalidError, ""),
     (lambda l: rlcore.Limiter("shm:/nowhere/at/all"), rlcore.SystemCallError, "/nowhere"),
     (lambda l: rlcore.Policy(5), TypeError, "policy is str"),
+    (lambda l: l.__init__("memory:"), rlcore.InvalidError, "open already"),
+    (lambda l: rlcore.Limiter.__new__(rlcore.Limiter).stats(), rlcore.ClosedError, "closed"),
+    (lambda l: l._entries.update(x=5) or l.check("k", "x"), rlcore.PolicyError, "no policy is named"),
     (lambda l: l.limited("5/q", key="k")(lambda: 1)(), rlcore.PolicyError, "column 3"),
     (lambda l: rlcore._limiter._rlcore.Core().check("k", "5/s"), rlcore.ClosedError, "never opened"),
 ])

@@ -639,6 +639,25 @@ static inline void contract_random(rlc__store *store, unsigned steps) {
 
 /* |most| entries fit; then room is only where a ban has ended, and a ban that has none is dropped, its
  * count kept. */
+/* Whoever makes keys that are banned leaves room for what people set: nine in ten at most are such bans. */
+static inline void contract_flood(rlc__store *store, unsigned most) {
+  unsigned bans = most - most / 10;
+  rlc__entry e = override_of(store, "o", "5/s");
+  rlc__denials d;
+  char key[16];
+
+  for (unsigned i = 0; i < most; ++i) {
+    snprintf(key, sizeof key, "f%u", i);
+    d = denials_of(store, key, 5);
+    assert_int_equal(deny(store, &d, 1, NOW), i >= bans);
+  }
+  assert_int_equal(put(store, &e, NOW), 0);
+  e = ban_of(store, "by hand", HOUR);
+  assert_int_equal(put(store, &e, NOW), 0);
+  /* They end, and there is room for others. */
+  assert_int_equal(deny(store, &d, 1, NOW + 3 * HOUR), 0);
+}
+
 static inline void contract_full(rlc__store *store, unsigned most) {
   rlc__entry e = ban_of(store, "first", HOUR);
   rlc__denials d = denials_of(store, "denied", 5), batch[3];

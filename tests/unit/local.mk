@@ -12,7 +12,10 @@ unit_tests += \
 	%D%/test_bound \
 	%D%/test_calendar \
 	%D%/test_catalog \
+	%D%/test_charged \
 	%D%/test_client \
+	%D%/test_client_masters \
+	%D%/test_client_sharing \
 	%D%/test_cluster \
 	%D%/test_connection \
 	%D%/test_guard \
@@ -28,14 +31,17 @@ unit_tests += \
 	%D%/test_offenders \
 	%D%/test_policy \
 	%D%/test_races \
+	%D%/test_rate \
 	%D%/test_reader \
 	%D%/test_recovery \
 	%D%/test_redis_acl \
 	%D%/test_refusal \
 	%D%/test_sentinel \
+	%D%/test_shared_file \
 	%D%/test_shm \
 	%D%/test_sink \
 	%D%/test_sketch \
+	%D%/test_statuses \
 	%D%/test_table \
 	%D%/test_tally \
 	%D%/test_unload \
@@ -69,6 +75,8 @@ sanitized_tests += \
 	%D%/test_calendar \
 	%D%/test_catalog \
 	%D%/test_client \
+	%D%/test_client_masters \
+	%D%/test_client_sharing \
 	%D%/test_connection \
 	%D%/test_guard \
 	%D%/test_keeper \
@@ -106,6 +114,7 @@ status_parts = \
 
 tests_unit_test_bans_SOURCES = \
 	%D%/test_bans.c %D%/failing_memory.h %D%/fake_index.c %D%/fake_index.h
+tests_unit_test_bans_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pthread_create
 tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
 tests_unit_test_blocks_SOURCES = %D%/test_blocks.c %D%/step_help.h
 tests_unit_test_calendar_SOURCES = %D%/test_calendar.c %D%/tzif_help.h
@@ -130,11 +139,15 @@ tests_unit_test_log_SOURCES = \
 tests_unit_test_module_text_SOURCES = \
 	%D%/test_module_text.c mod_ratelimit_redis/text.c mod_ratelimit_redis/text.h
 tests_unit_test_module_text_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
+tests_unit_test_statuses_SOURCES = \
+	%D%/test_statuses.c mod_ratelimit_redis/statuses.c mod_ratelimit_redis/statuses.h
+tests_unit_test_statuses_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
 tests_unit_test_offenders_SOURCES = \
 	%D%/test_offenders.c mod_ratelimit_redis/offenders.c mod_ratelimit_redis/offenders.h
 tests_unit_test_offenders_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/mod_ratelimit_redis
 tests_unit_test_policy_SOURCES = %D%/test_policy.c %D%/failing_memory.h
 tests_unit_test_queue_SOURCES = %D%/test_queue.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_rate_SOURCES = %D%/test_rate.c
 tests_unit_test_races_SOURCES = %D%/test_races.c %D%/table_help.h
 tests_unit_test_races_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_boottime_us
 tests_unit_test_recovery_SOURCES = %D%/test_recovery.c %D%/step_help.h
@@ -143,13 +156,19 @@ tests_unit_test_redis_store_SOURCES = \
 tests_unit_test_refusal_SOURCES = %D%/test_refusal.c %D%/reply_help.h
 tests_unit_test_replay_SOURCES = %D%/test_replay.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_mixed_SOURCES = %D%/test_mixed.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_shared_file_SOURCES = %D%/test_shared_file.c %D%/failing_memory.h
 tests_unit_test_sentinel_SOURCES = %D%/test_sentinel.c %D%/reply_help.h
 tests_unit_test_lookup_SOURCES = %D%/test_lookup.c %D%/fake_server.c %D%/fake_server.h
 tests_unit_test_lookup_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getaddrinfo
 tests_unit_test_script_SOURCES = %D%/test_script.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_shm_SOURCES = %D%/test_shm.c %D%/table_help.h
 tests_unit_test_table_SOURCES = %D%/test_table.c %D%/table_help.h
-tests_unit_test_client_SOURCES = %D%/test_client.c %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_client_SOURCES = \
+	%D%/test_client.c %D%/client_help.h %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_client_sharing_SOURCES = \
+	%D%/test_client_sharing.c %D%/client_help.h %D%/fake_server.c %D%/fake_server.h
+tests_unit_test_client_masters_SOURCES = \
+	%D%/test_client_masters.c %D%/client_help.h %D%/fake_server.c %D%/fake_server.h
 tests_unit_test_lane_SOURCES = %D%/test_lane.c %D%/fake_server.c %D%/fake_server.h
 tests_unit_test_connection_SOURCES = \
 	%D%/test_connection.c %D%/fake_server.c %D%/fake_server.h

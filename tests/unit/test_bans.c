@@ -6,6 +6,7 @@
 /* cmocka.h needs those four first */
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,25 @@
 #else
 #define POLLS_AFTER_FORK 1
 #endif
+
+/* --- threads that do not start ------------------------------------------------------------- */
+
+static _Atomic int threads_fail;
+static _Atomic int threads_refused;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *user);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *user);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+                          void *user) {
+  if (atomic_load(&threads_fail)) {
+    atomic_fetch_add(&threads_refused, 1);
+    return EAGAIN;
+  }
+  return __real_pthread_create(thread, attr, run, user);
+}
 
 static _Atomic int64_t now;
 static _Atomic int logged;
@@ -464,6 +484,27 @@ static void same_state_test(void **state) {
   rlc_limiter_del(l);
 }
 
+/* A grant's costs do not add up: what is asked for is what both may have at most. */
+static void same_state_grant_test(void **state) {
+  rlc_limiter *l = open_timed(0);
+  rlc_policy *bucket = policy_of("api", "10/min");
+  rlc_policy *window = policy_of("api", "10/min algorithm=fixed-window");
+  rlc_limit limits[2] = {limit_of(bucket, "alice"), limit_of(window, "alice")};
+  rlc_decision d = RLC_DECISION_INIT;
+
+  (void)state;
+  limits[0].cost = 5;
+  limits[1].cost = 4;
+  put(l, RLC_ENTRY_OVERRIDE, "alice", "api", "20/min");
+  assert_int_equal(rlc_limiter_grant(l, limits, 2, NULL, &d), 0);
+  assert_int_equal(fake_of(l)->op, RLC__OP_GRANT);
+  assert_int_equal(fake_of(l)->n, 1);
+  assert_int_equal(fake_of(l)->cost, 4);
+  rlc_policy_del(bucket);
+  rlc_policy_del(window);
+  rlc_limiter_del(l);
+}
+
 /* A policy that this version cannot read is passed over, and told of once. */
 static void garbage_test(void **state) {
   rlc_limiter *l = open_timed(1);
@@ -556,6 +597,22 @@ static int stop(const rlc_entry *entry, void *user) {
   (void)entry;
   ++*(int *)user;
   return 42;
+}
+
+/* What stands behind a NUL of a display name is shown: it is not another's who has what stands before. */
+static void nul_test(void **state) {
+  rlc_limiter *l = open_timed(0);
+  rlc__entry e = fake_entry(RLC_ENTRY_BAN, "k", "api", "");
+  char noted[512] = "";
+
+  (void)state;
+  e.until_us = fake_of(l)->now_us + 10 * SECOND;
+  memcpy(e.display, "alice\0b", 7);
+  e.display_len = 7;
+  fake_put(fake_of(l), &e);
+  assert_int_equal(rlc_limiter_list(l, note, noted), 0);
+  assert_string_equal(noted, "b|k..|api|||alice?b|10000000 ");
+  rlc_limiter_del(l);
 }
 
 /* The list is the store's own, in order, of what has not ended. */
@@ -678,6 +735,26 @@ static void each_second_test(void **state) {
     rlc_limiter_del(l);
   }
   (void)state;
+}
+
+/* Where no thread could be started once, one is later. */
+static void no_thread_test(void **state) {
+  rlc_limiter *l = fake_open(1, NULL, hear, NULL);
+  rlc_policy *api = policy_of("api", "10/min");
+
+  (void)state;
+  atomic_store(&logged, 0);
+  put(l, RLC_ENTRY_BAN, "mallory", "api", "");
+  atomic_store(&threads_fail, 1);
+  for (int i = 0; i < 100; ++i) {
+    assert_int_equal(check(l, api, "mallory").allowed, 1);
+  }
+  assert_int_equal(atomic_load(&logged), 1);
+  assert_in_range(atomic_load(&threads_refused), 1, 3); /* it is not tried with each decision */
+  atomic_store(&threads_fail, 0);
+  assert_true(comes(l, api, "mallory", RLC_SOURCE_BAN));
+  rlc_policy_del(api);
+  rlc_limiter_del(l);
 }
 
 /* Without decisions the thread's task stops, and starts again with the next one. */
@@ -805,7 +882,9 @@ int main(void) {
       cmocka_unit_test(unanswered_test), cmocka_unit_test(forget_test),
       cmocka_unit_test(flood_test),      cmocka_unit_test(display_test),
       cmocka_unit_test(order_test),      cmocka_unit_test(result_test),
-      cmocka_unit_test(same_state_test), cmocka_unit_test(garbage_test),
+      cmocka_unit_test(same_state_test), cmocka_unit_test(same_state_grant_test),
+      cmocka_unit_test(no_thread_test),  cmocka_unit_test(nul_test),
+      cmocka_unit_test(garbage_test),
       cmocka_unit_test(hashed_test),     cmocka_unit_test(invalid_test),
       cmocka_unit_test(list_test),       cmocka_unit_test(queue_test),
       cmocka_unit_test(thread_test),     cmocka_unit_test(idle_test),

@@ -40,6 +40,8 @@ static const char *const texts[] = {
     "10/min algorithm=sliding-log",
     "1/s algorithm=sliding-log",
     "1000/17min algorithm=sliding-log",
+    "10/min burst=12 debt=5",
+    "10/min algorithm=sliding-log debt=7", /* what is owed makes less pass, never more */
 };
 static const char *const stacks[] = {
     "11/3s,40/min,999/h",

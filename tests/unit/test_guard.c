@@ -197,6 +197,29 @@ static void mirror_test(void **state) {
   close_guard(&f);
 }
 
+/* However many policies there are, the share of each is known. */
+static void many_shares_test(void **state) {
+  fixture f;
+  char text[32];
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?share=1/2", "10/day");
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  for (int i = 0; i < 6000; ++i) {
+    rlc_policy *policy;
+
+    snprintf(text, sizeof text, "%d/day", 20 + i);
+    assert_int_equal(rlc_policy_new(&policy, "p", text, NULL, NULL, 0), 0);
+    f.item.policy = policy;
+    ask(&f, RLC__OP_PEEK, 1);
+    assert_int_equal(f.item.result.source, RLC_SOURCE_FALLBACK);
+    assert_int_equal(f.item.result.limit, (20 + i) / 2);
+    rlc_policy_del(policy);
+  }
+  f.item.policy = f.policy;
+  close_guard(&f);
+}
+
 /* share=1/4 of 10 is 2; of 3 it is still 1. */
 static void share_test(void **state) {
   fixture f;
@@ -309,6 +332,28 @@ static void take_back_local_test(void **state) {
   close_guard(&f);
 }
 
+/* One that the store has lost is not renewed in the mirror: it ends there as it would have. */
+static void renew_lost_test(void **state) {
+  rlc__call call = {.op = RLC__OP_RENEW, .n = 1, .now_us = NOW + 20000000};
+  fixture f;
+
+  (void)state;
+  open_guard(&f, "redis://127.0.0.1?fail=local", "1/30s algorithm=concurrency");
+  (void)ask_with_receipt(&f, 1);
+  f.item.charged_us = 0; /* the store's answer */
+  call.items = &f.item;
+  assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
+  assert_int_equal(f.inner.op, RLC__OP_RENEW);
+  f.inner.error = RLC__ERR_UNAVAILABLE;
+  call = (rlc__call){.op = RLC__OP_CHECK, .items = &f.item, .n = 1, .now_us = NOW + 29999999};
+  assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
+  assert_int_equal(f.item.result.allowed, 0);
+  call.now_us = NOW + 30000000;
+  assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
+  assert_int_equal(f.item.result.allowed, 1);
+  close_guard(&f);
+}
+
 /* A slot that is renewed in the store is in the mirror too. */
 static void renew_test(void **state) {
   rlc__call call = {.op = RLC__OP_RENEW, .n = 1, .now_us = NOW + 20000000};
@@ -317,6 +362,7 @@ static void renew_test(void **state) {
   (void)state;
   open_guard(&f, "redis://127.0.0.1?fail=local", "1/30s algorithm=concurrency");
   (void)ask_with_receipt(&f, 1);
+  f.item.charged_us = 4711; /* by the store's own clock */
   call.items = &f.item;
   assert_int_equal(f.guard->ops->decide(f.guard, &call), 0);
   assert_int_equal(f.inner.op, RLC__OP_RENEW);
@@ -728,11 +774,13 @@ int main(void) {
       cmocka_unit_test(open_and_closed_test),
       cmocka_unit_test(mirror_test),
       cmocka_unit_test(share_test),
+      cmocka_unit_test(many_shares_test),
       cmocka_unit_test(other_verbs_mirror_test),
       cmocka_unit_test(take_back_test),
       cmocka_unit_test(take_back_fails_test),
       cmocka_unit_test(take_back_local_test),
       cmocka_unit_test(renew_test),
+      cmocka_unit_test(renew_lost_test),
       cmocka_unit_test(grant_mirrored_test),
       cmocka_unit_test(groups_test),
       cmocka_unit_test(closed_beside_local_test),

@@ -42,7 +42,7 @@ static void test_contract(void **state) {
   own_folder *p = *state;
 
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; ++i) {
-    for (size_t j = 0; j < sizeof parts / sizeof *parts + 3; ++j) {
+    for (size_t j = 0; j < sizeof parts / sizeof *parts + 4; ++j) {
       rlc__store *store = kinds[i](p);
 
       switch (j - sizeof parts / sizeof *parts) {
@@ -53,6 +53,9 @@ static void test_contract(void **state) {
         contract_dropped(store, 100);
         break;
       case 2:
+        contract_flood(store, 64);
+        break;
+      case 3:
         contract_random(store, 5000);
         break;
       default:

@@ -142,6 +142,8 @@ static void test_contract(void **state) {
 
 static void test_full(void **state) {
   (void)state;
+  contract_flood(store, RLC_MAX_ENTRIES);
+  number("FLUSHALL");
   contract_full(store, RLC_MAX_ENTRIES);
 }
 
@@ -302,6 +304,44 @@ static reader *who_knows_two(void) {
   assert_int_equal(read_news(store, r, NOW + 2), 0);
   assert_int_equal(r->n, 2);
   return r;
+}
+
+/* A server that evicts one key of the index and keeps another: what is there still is told to all, and what
+ * has ended makes room. */
+static void test_evicted(void **state) {
+  rlc__entry e;
+  reader *r;
+  rlc__entry ban = ban_of(store, "k", MINUTE);
+  char key[16];
+
+  (void)state;
+  r = who_knows_two();
+  number("DEL rl:{index}:v");
+  r->version = 0;
+  r->n = 0;
+  assert_int_equal(read_news(store, r, NOW + 3), 0);
+  assert_int_equal(r->n, 2);
+  number("DEL rl:{index}:v");
+  e = override_of(store, "c", "1/s");
+  assert_int_equal(put(store, &e, NOW + 4), 0);
+  assert_int_equal(read_news(store, r, NOW + 5), 0);
+  assert_int_equal(r->n, 3);
+  r->version = 0;
+  r->n = 0;
+  assert_int_equal(read_news(store, r, NOW + 5), 0);
+  assert_int_equal(r->n, 3);
+  assert_int_equal(put(store, &ban, NOW + 6), 0);
+  number("DEL rl:{index}:u");
+  for (unsigned i = 4; i < RLC_MAX_ENTRIES; ++i) {
+    snprintf(key, sizeof key, "o%u", i);
+    e = override_of(store, key, "1/s");
+    assert_int_equal(put(store, &e, NOW + 7), 0);
+  }
+  e = override_of(store, "more", "1/s");
+  assert_int_equal(put(store, &e, NOW + 8), RLC_ERR_FULL);
+  number("DEL rl:{index}:u");
+  assert_int_equal(put(store, &e, NOW + 2 * MINUTE), 0);
+  free(r);
 }
 
 /* A server emptied, and filled anew before anybody looks, is not taken for the one before. */
@@ -760,7 +800,7 @@ int main(void) {
       TEST(test_identify),          TEST(test_keys),
       TEST(test_ended_bans_go),     TEST(test_dropped_are_bounded),
       TEST(test_one_command),       TEST(test_banned_again),
-            TEST(test_emptied),
+            TEST(test_evicted), TEST(test_emptied),
       TEST(test_restarted),         TEST(test_last_change_lost),
       TEST(test_long_ago),          TEST(test_changed_between_pages),
       TEST(test_emptied_between_pages), TEST(test_at_once),

@@ -5,6 +5,7 @@
  * the two decisions could have had one after the other. It is stopped after every write to the
  * table, and now and then between; with RLC_KILLS=500 after every instruction. */
 
+#include "base/clock.h"
 #include "step_help.h"
 
 #define QUOTA 5u
@@ -282,8 +283,97 @@ static void test_interrupted_anywhere(void **state) {
   munmap(n, sizeof *n);
 }
 
+/* --- while a window ends ------------------------------------------------------------------- */
+
+static void check_both(rlc_policy *windows, size_t n) {
+  rlc__item items[] = {item_of(windows, "a", 1), item_of(windows, "b", 1)};
+  rlc__call call = {RLC__OP_CHECK, items, n, 0, 0, 0};
+
+  assert_int_equal(rlc__table_decide(&region, &call), 0);
+  assert_true(items[0].result.allowed && items[n - 1].result.allowed);
+}
+
+static uint64_t count_of(rlc_policy *windows, const char *key) {
+  rlc__item item = item_of(windows, key, 1);
+  rlc__call call = {RLC__OP_PEEK, &item, 1, 0, 0, 0};
+
+  assert_int_equal(rlc__table_decide(&region, &call), 0);
+  return QUOTA - item.result.remaining;
+}
+
+static pid_t start_both(rlc_policy *windows) {
+  pid_t child = fork();
+
+  assert_true(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    wait_for_steps();
+    check_both(windows, 2);
+    raise(SIGSTOP);
+    _exit(0);
+  }
+  return child;
+}
+
+/* A check of two limits is stopped after each of its writes, their window ends, and both are charged in the
+ * next. Where the check then begins again, what it gives back is its own, and not what others have charged
+ * since. */
+static void test_window_ends_meanwhile(void **state) {
+  rlc_policy *windows = parse("5/h algorithm=fixed-window");
+  points *p = malloc(sizeof *p);
+  cpu_set_t all = stay_on_processor();
+  int64_t offset_us;
+
+  (void)state;
+  assert_non_null(p);
+  memcpy(region.header, full, region.size);
+  region.offset_us = offset_us = DAY + 600 * SECOND - rlc__clock_boottime_us();
+  check_both(windows, 2);
+  memcpy(full, region.header, region.size);
+  find_points(p, start_both(windows), &region, 10000, NULL, NULL);
+  for (size_t i = 0; i < p->n; ++i) {
+    int64_t later_us = offset_us + 3600 * SECOND;
+    pid_t child;
+    int status;
+
+    memcpy(region.header, full, region.size);
+    region.offset_us = offset_us;
+    child = start_both(windows);
+    expect_steps(child);
+    for (unsigned long at = 0; at < p->at[i]; ++at) {
+      assert_true(step(child));
+    }
+    region.offset_us = later_us;
+    assert_int_equal(ptrace(PTRACE_POKEDATA, child, &region.offset_us, (void *)(intptr_t)later_us), 0);
+    for (int times = 0; times < 3; ++times) {
+      rlc__item items[] = {item_of(windows, "a", 1), item_of(windows, "b", 1)};
+
+      for (int key = 0; key < 2; ++key) { /* each alone, which needs no lock */
+        rlc__call call = {RLC__OP_CHECK, &items[key], 1, 0, 0, 0};
+
+        assert_int_equal(rlc__table_decide(&region, &call), 0);
+        assert_int_equal(items[key].result.allowed, 1);
+      }
+    }
+    assert_int_equal(ptrace(PTRACE_DETACH, child, NULL, NULL), 0);
+    while (waitpid(child, &status, WNOHANG) == 0) {
+      kill(child, SIGCONT);
+      sched_yield();
+    }
+    assert_int_equal(status, 0);
+    if (count_of(windows, "a") < 3 || count_of(windows, "a") != count_of(windows, "b")) {
+      fail_msg("stopped after %lu instructions: %d and %d were charged of 3 or more", p->at[i],
+               (int)count_of(windows, "a"), (int)count_of(windows, "b"));
+    }
+  }
+  leave_processor(all);
+  free(p);
+  rlc_policy_del(windows);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_window_ends_meanwhile, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_interrupted_anywhere, set_up, tear_down),
   };
 

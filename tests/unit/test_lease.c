@@ -560,6 +560,55 @@ static void away_test(void **state) {
   rlc_limiter_del(l);
 }
 
+/* What comes back in the store is taken out of this machine's mirror too, whose clock is another than the
+ * store's: each has a receipt of its own. */
+static void mirror_test(void **state) {
+  static const char *const texts[] = {"10/day", "10/day,20/week", "10/day algorithm=fixed-window",
+                                      "10/day algorithm=sliding-window", "10/day algorithm=sliding-log",
+                                      "10/day algorithm=concurrency"};
+  redis_server mortal;
+  rlc_policy *policies[6];
+  rlc_lease *lease;
+  char url[256];
+  char why[RLC_MESSAGE_SIZE] = "";
+  rlc_limiter *l;
+
+  (void)state;
+  assert_int_equal(redis_server_start(&mortal), 0);
+  snprintf(url, sizeof url, "%s?timeout=5s&fail=local", mortal.url);
+  assert_int_equal(redis_server_allow(&mortal, url), 0);
+  assert_int_equal(rlc_limiter_new(&l, url, NULL, why, sizeof why), 0);
+  for (size_t t = 0; t < 6; ++t) {
+    rlc_decision d = RLC_DECISION_INIT;
+    rlc_limit limit;
+
+    policies[t] = policy_of(texts[t]);
+    limit = limit_of(policies[t], "k", 6);
+    assert_int_equal(rlc_limiter_acquire(l, &limit, 1, &lease, NULL, &d), 0);
+    assert_int_equal(d.source, RLC_SOURCE_STORE);
+    assert_int_equal(rlc_lease_renew(lease), 0);
+    assert_int_equal(rlc_lease_release(lease), 0);
+    rlc_lease_del(lease);
+    limit.cost = 1;
+    assert_int_equal(rlc_limiter_acquire(l, &limit, 1, &lease, NULL, &d), 0);
+    assert_int_equal(rlc_lease_commit(lease, NULL), 0);
+    rlc_lease_del(lease);
+    assert_int_equal(left(l, policies[t], "k"), t < 5 ? 9 : 10);
+  }
+  redis_server_stop(&mortal);
+  for (size_t t = 0; t < 6; ++t) {
+    rlc_limit limit = limit_of(policies[t], "k", 0);
+    rlc_decision d = RLC_DECISION_INIT;
+
+    assert_int_equal(rlc_limiter_peek(l, &limit, 1, NULL, &d), RLC_DEGRADED);
+    if (d.result.remaining != (t < 5 ? 9 : 10)) {
+      fail_msg("%s: %d remain", texts[t], (int)d.result.remaining);
+    }
+    rlc_policy_del(policies[t]);
+  }
+  rlc_limiter_del(l);
+}
+
 /* --- grants -------------------------------------------------------------------------------- */
 
 /* All limits are charged the same: the least of what was asked for and of what they have. */
@@ -693,6 +742,7 @@ int main(void) {
       cmocka_unit_test(no_memory_test),
       cmocka_unit_test(misuse_test),
       cmocka_unit_test(away_test),
+      cmocka_unit_test(mirror_test),
       cmocka_unit_test(grant_test),
       cmocka_unit_test(grant_degraded_test),
       cmocka_unit_test(charged_test),

@@ -215,6 +215,26 @@ static void test_interval(void **state) {
   }
 }
 
+/* Times to wait: from a millisecond to what is the most. */
+static void test_delay(void **state) {
+  static const struct {
+    const char *text;
+    uint32_t ms; /* 0: none */
+  } cases[] = {{"1ms", 1},  {"500MS", 500}, {"2s", 2000}, {"30S", 30000}, {"30000ms", 30000},
+               {"0s", 0},   {"0ms", 0},     {"31s", 0},   {"30001ms", 0}, {"2", 0},
+               {"s", 0},    {"", 0},        {"1.5s", 0},  {"1 s", 0},     {"-1s", 0},
+               {"1min", 0}, {"1sm", 0},     {"18446744073709551617ms", 0}, {"4294967297ms", 0}};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+    uint32_t ms = 9;
+
+    if (ratelimit_parse_delay(cases[i].text, 30000, &ms) != (cases[i].ms > 0) || ms != cases[i].ms) {
+      fail_msg("%s: %u", cases[i].text, ms);
+    }
+  }
+}
+
 /* Browsers get a page: who names HTML at least as gladly, or neither. */
 static void test_wants_page(void **state) {
   static const char *const no[] = {
@@ -246,7 +266,8 @@ int main(void) {
       cmocka_unit_test(test_words_wrong),     cmocka_unit_test(test_find_word),
       cmocka_unit_test(test_cost),            cmocka_unit_test(test_cost_wrong),
       cmocka_unit_test(test_reads_user),      cmocka_unit_test(test_varies),
-      cmocka_unit_test(test_interval),        cmocka_unit_test(test_wants_problem),
+      cmocka_unit_test(test_interval),
+      cmocka_unit_test(test_delay),        cmocka_unit_test(test_wants_problem),
       cmocka_unit_test(test_wants_page)};
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,9 @@
 
 #define PW_HASH "30c952fab122c3f9759f02a6d95c3758b246b4fee239957b2d4fee46e26170c4"
 #define COMMANDS                                                                                 \
-  "+evalsha +eval +time +get +set +incrby +append +pexpireat +del +hget +hset +hdel +hlen +hexists +hmget +mget "  \
-  "+zadd +zrem +zcard +zcount +zmscore +zrangebyscore +info"
+  "+evalsha +eval +time +get +set +incrby +append +pexpireat +del +hget +hgetall +hset +hdel +hlen " \
+  "+hexists +hmget "                                                                             \
+  "+mget +zadd +zrem +zcard +zcount +zmscore +zrangebyscore +info"
 
 static void assert_line(const char *url, rlc_acl whom, const char *expected) {
   char line[512];

@@ -76,8 +76,56 @@ static void unload_test(void **state) {
   assert_true(stays("redis://127.0.0.1:1"));
 }
 
+/* How much address space this process has, in pages. */
+static long pages(void) {
+  FILE *file = fopen("/proc/self/statm", "r");
+  long n = 0;
+
+  assert_non_null(file);
+  assert_int_equal(fscanf(file, "%ld", &n), 1);
+  fclose(file);
+  return n;
+}
+
+/* Loads the library, makes a limiter on TLS, ends it and closes the library. */
+static void load_tls_once(void) {
+  void *library = load(0);
+  int (*limiter_new)(rlc_limiter **, const char *, const rlc_options *, char *, size_t);
+  void (*limiter_del)(rlc_limiter *);
+  rlc_limiter *limiter;
+
+  assert_non_null(library);
+  get(library, "rlc_limiter_new", &limiter_new);
+  get(library, "rlc_limiter_del", &limiter_del);
+  assert_int_equal(limiter_new(&limiter, "rediss://127.0.0.1:1", NULL, NULL, 0), 0);
+  limiter_del(limiter);
+  assert_int_equal(dlclose(library), 0);
+}
+
+/* A server that reads its settings anew unloads the library each time: it leaves no page behind. */
+static void reload_tls_test(void **state) {
+  const int rounds = 100;
+  long before;
+
+  (void)state;
+  for (int i = 0; i < 10; ++i) {
+    load_tls_once();
+  }
+  before = pages();
+  for (int i = 0; i < rounds; ++i) {
+    load_tls_once();
+  }
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ && defined __GLIBC__
+  assert_true(pages() - before < rounds / 2);
+#else
+  (void)before;
+#endif
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(unload_test)};
+  /* The first leaves the library loaded for good. */
+  const struct CMUnitTest tests[] = {cmocka_unit_test(reload_tls_test),
+                                     cmocka_unit_test(unload_test)};
 
   return cmocka_run_group_tests_name("unload", tests, NULL, NULL);
 }

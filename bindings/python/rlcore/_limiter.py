@@ -88,6 +88,8 @@ class Limiter(Index):
                  secret: Union[str, bytes, None] = None, log: Optional[_log.Log] = None,
                  clock: Optional[Clock] = None, shm_fd: Optional[int] = None,
                  display: bool = False) -> None:
+        if self._raw is not None:
+            raise InvalidError("the limiter is open already", _rlcore.ERR_INVALID)
         options = _rlcore.Options()
         if timeout_ms is not None:
             options.set_timeout_us(max(-1, min(round(timeout_ms * 1000), 1 << 40)))

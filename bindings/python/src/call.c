@@ -18,7 +18,7 @@ static PyObject *resolve;    /* "_resolve" */
 static rlpy_entry *find_entry(PyObject *self, PyObject *policy) {
   PyObject *entry = PyDict_GetItemWithError(((rlpy_core *)self)->entries, policy);
 
-  if (entry != NULL) {
+  if (entry != NULL && Py_TYPE(entry) == rlpy_entry_type) {
     return (rlpy_entry *)Py_NewRef(entry);
   }
   if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_TypeError)) {

@@ -228,6 +228,45 @@ RLC_API void rlc_options_set_display(rlc_options *options, int on);
  * are handed on by the call that counts them, and rlc_limiter_refresh does the rest. */
 RLC_API void rlc_options_set_test_clock(rlc_options *options, rlc_clock_fn *clock, void *user);
 
+/* --- the file that programs share ------------------------------------------------------------ */
+
+/*
+ * Programs that share limits have to agree on their policies, on the store, and on the secret: one file
+ * says it for all of them. It has a setting a line:
+ *
+ *     # what begins so is a comment
+ *     store redis://app:password@host/0
+ *     secret-file /etc/ratelimit.secret
+ *     policy api 10/s,1000/h burst=20
+ *     policy login "5/15min"
+ *
+ * Store and secret are there once at most, a policy's name too. Values go to the end of the line, in
+ * double quotes or not. At most 256 KiB and 1000 policies. A URL with a password makes the file a
+ * secret: who may read it is the file's mode to say.
+ */
+typedef struct rlc_config rlc_config;
+
+/* Reads the file |path|. A sentence in |why| begins with file and line where a line is wrong. Store and
+ * secret are neither opened nor read. Returns 0; RLC_ERR_INVALID for a line that is none, RLC_ERR_POLICY,
+ * RLC_ERR_URL or RLC_ERR_UNSUPPORTED for what it sets; RLC_ERR_SYSTEM where the file cannot be read, is
+ * no regular file, or every user may write into it; or RLC_ERR_NOMEM. */
+RLC_API int rlc_config_load(rlc_config **out, const char *path, const rlc_memory *memory, char *why,
+                            size_t why_size);
+/* The same for |len| bytes of text. |name| is what sentences call it. */
+RLC_API int rlc_config_parse(rlc_config **out, const char *name, const char *text, size_t len,
+                             const rlc_memory *memory, char *why, size_t why_size);
+RLC_API void rlc_config_del(rlc_config *config);
+
+/* Return the URL of the store, and the absolute path of the secret's file; NULL where none is said. */
+RLC_API const char *rlc_config_get_store(const rlc_config *config);
+RLC_API const char *rlc_config_get_secret_file(const rlc_config *config);
+/* Returns how many policies there are. */
+RLC_API size_t rlc_config_get_policies(const rlc_config *config);
+/* Return one by its place, in the order of the file, or by its name; NULL where there is none. It is the
+ * config's, and lives as long. */
+RLC_API const rlc_policy *rlc_config_get_policy(const rlc_config *config, size_t index);
+RLC_API const rlc_policy *rlc_config_find_policy(const rlc_config *config, const char *name);
+
 /* --- limits, results, decisions ------------------------------------------------------------ */
 
 /* One limit of a call. Start from RLC_LIMIT_INIT; members are only ever added at the end. */
@@ -411,8 +450,9 @@ RLC_API int rlc_limiter_acquire(rlc_limiter *limiter, const rlc_limit *limits, s
  * thread). */
 RLC_API int rlc_lease_keep(rlc_lease *lease);
 /* Begins the window of the concurrency slots anew, now. Returns 0; RLC_ERR_LOST where a slot had ended:
- * it may be another's by now, and the lease holds none; RLC_ERR_STORE, after which it may be renewed again;
- * or RLC_ERR_INVALID. */
+ * it may be another's by now, and the lease holds none; RLC_ERR_STORE, after which it may be renewed again,
+ * though where the store had done it and only the answer came too late, that finds it lost, and the slot is
+ * nobody's until the window is over; or RLC_ERR_INVALID. */
 RLC_API int rlc_lease_renew(rlc_lease *lease);
 /* Settles: slots of concurrency are free again. |costs|, of as many entries as there were limits, are
  * what was used in the end: of the other limits the difference is given back, or charged as
@@ -454,7 +494,7 @@ typedef enum rlc_entry_kind {
   RLC_ENTRY_MEMBER = 4
 } rlc_entry_kind;
 
-/* The most entries of an index. */
+/* The most entries of an index. Bans that denials make take nine of ten places at most. */
 #define RLC_MAX_ENTRIES 10000u
 /* The most bytes of a display name, in UTF-8. */
 #define RLC_MAX_DISPLAY 63
@@ -469,7 +509,7 @@ typedef struct rlc_entry {
   char tier[RLC_MAX_NAME + 1];   /* of tier and member */
   char policy[RLC_ENTRY_POLICY]; /* of override and tier */
   char display[RLC_MAX_DISPLAY + 1]; /* what to call the key, or "": as it was given, unchecked bytes
-                                        of strangers. Escape it before you show it. */
+                                        of strangers (a NUL is "?"). Escape it before you show it. */
   int64_t left_us;               /* how long the ban goes on; of the others RLC_NEVER: no end */
   unsigned level;                /* of a ban: how many in a row, from 1; 0: set by people */
 } rlc_entry;
@@ -705,6 +745,37 @@ typedef enum rlc_problem {
  * status. */
 RLC_API size_t rlc_http_format_problem(char *buf, size_t size, rlc_problem problem, int status,
                                        const char *const *policies, size_t n);
+/*
+ * What a server has charged, for the application behind it, which then does not charge it again: the
+ * field RateLimit-Charged of a request to it (which the server takes out of what clients send), or the
+ * variable RATELIMIT_CHARGED of its environment.
+ *
+ *     v1 1767225630 api:4fYAqUFxUiVdwbQW:1,login:TfK-hPQs6ZXVJT1y.9cmkWX2GjAb1yQ_m:2 <MAC>
+ *
+ * in ASCII, with one space between the four parts: the version; the server's clock, in seconds since
+ * 1970; a list of `name:key:units` with commas; and 43 characters, base64url without padding of
+ * HMAC-SHA-256 under |secret| of the bytes "ratelimit-charged " and all before the last space. A key is
+ * base64url of the first 12 bytes of HMAC-SHA-256 under |secret| of the partition key (16 characters, as in
+ * names of keys in Redis), behind which a limit with a group has "." and the same of the group. Units are
+ * those reserved or charged when the request came. The variable is the list alone, whose keys are hashed by
+ * SHA-256 where there is no secret.
+ */
+#define RLC_CHARGED_SIZE 2048 /* holds every such text, its NUL included */
+/* Writes it of those |limits| that have a cost, which are the units. |now_us| is the time; RLC_NEVER:
+ * writes the list alone. Empty where there is nothing to tell; where a time is given and no secret of 16
+ * bytes or more; or when memory runs out. */
+RLC_API size_t rlc_http_format_charged(char *buf, size_t size, const void *secret,
+                                       size_t secret_size, const rlc_limit *limits, size_t n,
+                                       int64_t now_us);
+/* Finds in |text|, of |len| bytes, which of the |n| |limits| that a program is about to charge have been
+ * charged: |charged| of as many entries says how many units of each; 0: none. Names, keys and groups
+ * have to be the same, costs are not looked at. |now_us| RLC_NEVER: the text is a list alone, from where no
+ * client can put one. Else it has to be authentic, and no more than |max_age_us| (a day at most; 60 s suit
+ * clocks that are set) from |now_us| away. While a secret is changed, ask with each. Returns 0;
+ * RLC_ERR_FOREIGN for a text that is not so, and nothing is charged then; or RLC_ERR_INVALID. */
+RLC_API int rlc_http_parse_charged(const char *text, size_t len, const void *secret,
+                                   size_t secret_size, int64_t now_us, int64_t max_age_us,
+                                   const rlc_limit *limits, size_t n, uint64_t *charged);
 /* The address |text| as a key: IPv4-mapped IPv6 as IPv4, then cut to |v4_prefix| or |v6_prefix|
  * bits, in RFC 5952 text, followed by "/bits" where bits were cut; a zone ("%eth0") is dropped.
  * Returns 0 if |text| is no address. */
