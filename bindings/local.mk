@@ -7,4 +7,5 @@ bindings_shared = \
 	%D%/rlcore.i
 EXTRA_DIST += $(bindings_shared)
 
+include bindings/php/local.mk
 include bindings/python/local.mk

@@ -14,19 +14,25 @@ RLC_ENV = \
 	RLC_SANITIZER='$(RLC_SANITIZER_NAME)'; export RLC_SANITIZER; \
 	RLC_CPPFLAGS='$(HIREDIS_CFLAGS) $(CMOCKA_CFLAGS)'; export RLC_CPPFLAGS; \
 	RLC_APACHE_CPPFLAGS='$(APACHE_CPPFLAGS)'; export RLC_APACHE_CPPFLAGS; \
+	RLC_PHP_CPPFLAGS='$(PHP_CPPFLAGS)'; export RLC_PHP_CPPFLAGS; \
 	RLC_PYTHON_CPPFLAGS='$(PYTHON_CPPFLAGS)'; export RLC_PYTHON_CPPFLAGS; \
 	CC='$(CC)'; export CC; \
 	NM='$(NM)'; export NM; \
 	PYTHON='$(PYTHON)'; export PYTHON; \
+	PHP='$(PHP)'; export PHP; \
+	PHP_CONFIG='$(PHP_CONFIG)'; export PHP_CONFIG; \
+	PHPUNIT='$(PHPUNIT)'; export PHPUNIT; \
 	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
 	TSAN_OPTIONS=die_after_fork=0; export TSAN_OPTIONS;
 
 AM_TESTS_ENVIRONMENT = $(RLC_ENV)
-TEST_EXTENSIONS = .sh .py
+TEST_EXTENSIONS = .sh .py .php
 # A test that hangs is a failure, not a wait.
 LOG_COMPILER = $(TEST_TIMEOUT)
 SH_LOG_COMPILER = $(TEST_TIMEOUT) $(SHELL)
 PY_LOG_COMPILER = $(TEST_TIMEOUT) $(SHELL) $(srcdir)/tests/integration/pytest.sh
+
+PHP_LOG_COMPILER = $(TEST_TIMEOUT) $(SHELL) $(srcdir)/tests/php/phpunit.sh
 
 # The tests' programs link the archive, so that they reach hidden functions.
 LDADD = libcore/librlcore-static.la $(CMOCKA_LIBS)
@@ -35,13 +41,14 @@ include tests/unit/local.mk
 include tests/checks/local.mk
 include tests/vectors/local.mk
 include tests/integration/local.mk
+include tests/php/local.mk
 include tests/python/local.mk
 include tests/bench/local.mk
 include tests/faults/local.mk
 include tests/fuzz/local.mk
 include tests/servers/local.mk
 
-TESTS += $(unit_tests) $(fuzz_tests) $(check_scripts) $(integration_tests) $(python_tests)
+TESTS += $(unit_tests) $(fuzz_tests) $(check_scripts) $(integration_tests) $(python_tests) $(php_tests)
 
 # What did not run must not look as if it had.
 check-local:
@@ -53,6 +60,12 @@ if !WITH_PYTEST
 endif
 if !WITH_PYTHON_BINDING
 	@echo "make check: the Python package was not built: its tests did not run"
+endif
+if !WITH_PHP_BINDING
+	@echo "make check: the PHP extension was not built: its tests did not run"
+endif
+if !WITH_PHPUNIT
+	@echo "make check: configure found no php or no phpunit: the tests of the PHP extension did not run"
 endif
 if !WITH_HYPOTHESIS
 	@echo "make check: hypothesis is missing: the test against the oracles did not run"

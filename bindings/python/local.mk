@@ -37,7 +37,7 @@ $(python_wrapper): %D%/rlcore_python.i $(bindings_shared) libcore/include/rlcore
 	{ test '$(SWIG)' || { echo 'swig is missing: install it, configure again'; exit 1; }; } && \
 	$(SWIG) -python -builtin -threads -I$(srcdir)/bindings -I$(srcdir)/libcore/include \
 		-outdir %D%/swig -o $@.tmp $(srcdir)/%D%/rlcore_python.i && mv $@.tmp $@
-MAINTAINERCLEANFILES = $(python_wrapper)
+MAINTAINERCLEANFILES += $(python_wrapper)
 
 if WITH_PYTHON_BINDING
 # SWIG's C is compiled by itself: its warnings are not ours to mend.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench`: every figure beside one of the same run that it is to be read against. Not a test:
-nothing passes or fails here. `run.py table|redis|share|httpd|check|cost|python` prints one part."""
+nothing passes or fails here. `run.py table|redis|share|httpd|check|cost|python|php` prints one part."""
 
 import os
 import re
@@ -125,8 +125,23 @@ def python():
                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:2])})
 
 
+def php():
+    heading("The PHP extension, beside symfony/rate-limiter without a lock")
+    extension = BUILD / "bindings/php/.libs/rlcore.so"
+    if not extension.exists():
+        print("the PHP extension was not built")
+        return
+    server = Redis()
+    try:
+        subprocess.run([os.environ.get("PHP") or "php", "-d", "extension=%s" % extension, "-d",
+                        "apc.enable_cli=1", str(HERE / "php_cost.php"), server.url, str(server.socket), CONTROL],
+                       check=True, env={**os.environ, "RLC_SRCDIR": str(HERE.parents[1])})
+    finally:
+        server.stop()
+
+
 PARTS = {"table": table, "redis": redis, "share": share, "httpd": httpd, "check": check, "cost": cost,
-         "python": python}
+         "python": python, "php": php}
 
 
 def main():

@@ -24,6 +24,10 @@ for header in $(sources '*.h'); do
     [ -n "${RLC_APACHE_CPPFLAGS:-}" ] || continue
     flags="-D_GNU_SOURCE $RLC_APACHE_CPPFLAGS"
     ;;
+  bindings/php/*)
+    [ -n "${RLC_PHP_CPPFLAGS:-}" ] || continue
+    flags="-D_GNU_SOURCE $RLC_PHP_CPPFLAGS"
+    ;;
   bindings/python/*)
     [ -n "${RLC_PYTHON_CPPFLAGS:-}" ] || continue
     flags="-D_GNU_SOURCE $RLC_PYTHON_CPPFLAGS"

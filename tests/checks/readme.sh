@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The README's examples are true: httpd accepts the one for Apache, the compiler the one for C,
-# and Python runs its own.
+# and Python and PHP run their own.
 
 . "$(dirname "$0")/common.sh"
 
@@ -75,6 +75,24 @@ else
   if ! PYTHONPATH=$package "${PYTHON:-python3}" "$scratch/example.py" > "$scratch/output" 2>&1; then
     cat "$scratch/output"
     complain "README.md: the example for Python does not run"
+  fi
+fi
+extension=$build/bindings/php/.libs/rlcore.so
+example php > "$scratch/example"
+[ -s "$scratch/example" ] || complain "README.md has no block fenced as php"
+if [ ! -f "$extension" ] || [ -z "${PHP:-}" ]; then
+  echo "built without the PHP extension, or no php was found: its example was not tried"
+elif [ -n "${RLC_SANITIZER:-}" ]; then
+  echo "built with a sanitizer, whose runtime PHP has not: its example was not tried"
+else
+  checked "the example for PHP"
+  {
+    echo "<?php require '$top/bindings/php/front/src/autoload.php';"
+    cat "$scratch/example"
+  } > "$scratch/example.php"
+  if ! "$PHP" -d extension="$extension" "$scratch/example.php" > "$scratch/output" 2>&1; then
+    cat "$scratch/output"
+    complain "README.md: the example for PHP does not run"
   fi
 fi
 finish "examples in README.md"

@@ -31,7 +31,7 @@ for file in $(sources '*.c' | grep '^tests/unit/test_'); do
 done
 
 # A folder's files, or those of the folder above that names them.
-for file in $(sources '*.c' '*.h' '*.lua' '*.py' '*.sh' '*.tsv' '*.mk' '*.map' '*.md' '*.conf' \
+for file in $(sources '*.c' '*.h' '*.lua' '*.php' '*.py' '*.sh' '*.tsv' '*.mk' '*.map' '*.md' '*.conf' \
   '*.conf.in'); do
   folder=$(dirname "$file")
   base=$(basename "$file")
@@ -66,7 +66,7 @@ done
 for list in $(sources local.mk); do
   folder=$(dirname "$list")
   tr ' \t' '\n\n' < "$top/$list" | sed -n 's,^%D%/\([a-z0-9_./-]*\.[a-z]*\)$,\1,p' |
-    grep -vE '\.(la|tmp|pc|so)$|scripts_data\.c|_wrap\.c' > "$scratch/named" || :
+    grep -vE '\.(la|tmp|pc|so)$|scripts_data\.c|_wrap\.c|php_rlcore\.h' > "$scratch/named" || :
   while read -r name; do
     checked "$list $name"
     [ -f "$top/$folder/$name" ] || complain "$list names $folder/$name, which is not there"

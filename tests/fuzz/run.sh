@@ -44,7 +44,7 @@ for source in $RLC_SOURCES; do
 done
 
 failed=0
-for target in reply topology url zone; do
+for target in charged config reply topology url zone; do
   # shellcheck disable=SC2086
   "$clang" $flags ${RLC_CPPFLAGS:-} -fsanitize=fuzzer,$sanitizers -o "$scratch/fuzz_$target" \
     "$top/tests/fuzz/fuzz_$target.c" "$top/tests/fuzz/check.c" "$scratch"/o/*.o ${RLC_LIBS:-}

@@ -39,6 +39,7 @@ AliasMatch "^/(narrow|many|close|dry|free)" @DOCS@/page.html
 HTTP2 = CONF + """
 Listen 127.0.0.1:@TLS@
 <VirtualHost 127.0.0.1:@TLS@>
+  ServerName localhost
   Protocols h2 http/1.1
   SSLEngine on
   SSLCertificateFile @ROOT@/cert.pem

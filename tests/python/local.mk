@@ -22,7 +22,7 @@ python_tests += $(python_test_files)
 # Under gcc's sanitizers, those that skip nothing there.
 if WITH_ASAN
 sanitized_tests += %D%/test_python_calls.py %D%/test_python_lease.py
-sanitized_needs += bindings/python/lib/stamp
+sanitized_needs += bindings/python/lib/stamp libcore/rlctl/rlctl
 endif
 
 # The same against what make install has put in place.

@@ -66,7 +66,7 @@ def test_verbs(limiter, key):
     (b"a\0b", b"a\0c", False),
     ("", b"", True),
     ("x" * 65536, b"x" * 65536, True),
-])
+], ids=["text", "bytearray", "memoryview", "NUL", "empty", "long"])
 def test_any_bytes_are_a_key(limiter, key, one, other, same):
     name = "k%d" % (abs(hash(key)) % 10 ** 9)
     limiter.check(one, "5/day", name=name)
