@@ -304,19 +304,13 @@ static const char *set_delay(cmd_parms *cmd, void *dir_conf, const char *text) {
   ratelimit_server_conf *conf =
       ap_get_module_config(cmd->server->module_config, &ratelimit_redis_module);
   const char *why = ap_check_cmd_context(cmd, GLOBAL_ONLY | NOT_IN_HTACCESS);
-  char *number = apr_pstrdup(cmd->temp_pool, text);
-  size_t len = strlen(number);
-  uint32_t percent = 0;
+  uint32_t percent;
 
   (void)dir_conf;
   if (why != NULL) {
     return why;
   }
-  if (len > 0 && number[len - 1] == '%') {
-    number[len - 1] = '\0';
-    len = ratelimit_parse_cost(number, RATELIMIT_DELAY_MOST_PERCENT, &percent) ? len : 0;
-  }
-  if (len == 0 || percent == 0 || percent > RATELIMIT_DELAY_MOST_PERCENT) {
+  if (!ratelimit_parse_percent(text, RATELIMIT_DELAY_MOST_PERCENT, &percent)) {
     return apr_psprintf(cmd->pool, "RateLimitDelay: \"%s\" is no part of the workers: write one from "
                         "1%% to %d%%, such as 10%%",
                         ap_escape_logitem(cmd->temp_pool, text), RATELIMIT_DELAY_MOST_PERCENT);
@@ -340,21 +334,13 @@ static const char *set_log(cmd_parms *cmd, void *dir_conf, const char *text) {
 }
 
 const char *ratelimit_read_warn(cmd_parms *cmd, const char *what, const char *text, int *warn) {
-  char *number = apr_pstrdup(cmd->temp_pool, text);
-  apr_size_t len = strlen(number);
-  uint32_t percent = 0;
+  uint32_t percent;
 
   if (strcasecmp(text, "off") == 0) {
     *warn = RATELIMIT_WARN_OFF;
     return NULL;
   }
-  if (len == 0 || number[len - 1] != '%') {
-    percent = 101;
-  } else {
-    number[len - 1] = '\0';
-  }
-  if (percent > 0 || !ratelimit_parse_cost(number, 100, &percent) || percent == 0 ||
-      percent > 100) {
+  if (!ratelimit_parse_percent(text, 100, &percent)) {
     return apr_psprintf(cmd->pool, "%s\"%s\" is no part of a quota: write one from 1%% to 100%%, such "
                         "as 80%%, or off",
                         what, ap_escape_logitem(cmd->temp_pool, text));

@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 
 #include "key.h"
+#include "option.h"
 #include "text.h"
 
 /* One RateLimitExempt: all that it says has to hold. */
@@ -121,13 +122,11 @@ const char *ratelimit_read_exempt(cmd_parms *cmd, const char *args, apr_array_he
   while (why == NULL && (got = ratelimit_next_word(&rest, &word)) == RATELIMIT_WORDS_ONE) {
     why = read_word(cmd, &word, rule);
   }
+  if (why == NULL) {
+    why = ratelimit_bad_quotes(cmd, got);
+  }
   if (why != NULL) {
     return why;
-  }
-  if (got != RATELIMIT_WORDS_END) {
-    return got == RATELIMIT_WORDS_OPEN
-               ? "RateLimitExempt: a quote is not closed: write one at the end of the value"
-               : "RateLimitExempt: text follows a closing quote: write a space between them";
   }
   if (!rule->none && !rule->preflight && rule->networks == NULL && rule->when == NULL) {
     return "RateLimitExempt: it does not say whom: write " WHAT_TO_WRITE;

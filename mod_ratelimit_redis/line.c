@@ -318,7 +318,7 @@ const char *ratelimit_set_line(cmd_parms *cmd, void *dir_conf, const char *args)
     set_scope(cmd, line);
   }
   got = ratelimit_next_word(&rest, &word);
-  why = ratelimit_bad_quotes(got);
+  why = ratelimit_bad_quotes(cmd, got);
   if (why != NULL) {
     return why;
   }

@@ -186,13 +186,15 @@ static const char *unknown_option(cmd_parms *cmd, const ratelimit_word *word) {
                       ap_escape_logitem(cmd->temp_pool, word->name));
 }
 
-const char *ratelimit_bad_quotes(ratelimit_words got) {
+const char *ratelimit_bad_quotes(cmd_parms *cmd, ratelimit_words got) {
+  const char *why = NULL;
+
   if (got == RATELIMIT_WORDS_OPEN) {
-    return "RateLimit: a quote is not closed: write one at the end of the value";
+    why = "a quote is not closed: write one at the end of the value";
+  } else if (got == RATELIMIT_WORDS_JOINED) {
+    why = "text follows a closing quote: write a space between them";
   }
-  return got == RATELIMIT_WORDS_JOINED
-             ? "RateLimit: text follows a closing quote: write a space between them"
-             : NULL;
+  return why != NULL ? apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", why, NULL) : NULL;
 }
 
 const char *ratelimit_read_options(cmd_parms *cmd, ratelimit_line *line, char *rest) {
@@ -219,6 +221,6 @@ const char *ratelimit_read_options(cmd_parms *cmd, ratelimit_line *line, char *r
     }
     key = option == OPT_KEY ? word.value : key;
   }
-  why = ratelimit_bad_quotes(got);
+  why = ratelimit_bad_quotes(cmd, got);
   return why != NULL ? why : settle_options(line, key);
 }

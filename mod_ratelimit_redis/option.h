@@ -9,7 +9,7 @@
  * Returns NULL, or a sentence. */
 const char *ratelimit_read_options(cmd_parms *cmd, ratelimit_line *line, char *rest);
 
-/* Returns what is wrong with the quotes of a RateLimit, or NULL. */
-const char *ratelimit_bad_quotes(ratelimit_words got);
+/* Returns what is wrong with the quotes in a directive's arguments, or NULL. */
+const char *ratelimit_bad_quotes(cmd_parms *cmd, ratelimit_words got);
 
 #endif

@@ -14,6 +14,7 @@
 #include "journal.h"
 #include "key.h"
 #include "load.h"
+#include "option.h"
 #include "text.h"
 
 /* One RateLimitShed. */
@@ -31,12 +32,9 @@ typedef struct ratelimit_shed {
   "the requests that matter least, or off"
 
 static const char *read_percent(cmd_parms *cmd, const char *text, unsigned *percent) {
-  size_t len = strlen(text);
-  uint32_t n = 0;
+  uint32_t n;
 
-  if (len < 2 || text[len - 1] != '%' ||
-      !ratelimit_parse_cost(apr_pstrmemdup(cmd->temp_pool, text, len - 1), 100, &n) || n == 0 ||
-      n > 100) {
+  if (!ratelimit_parse_percent(text, 100, &n)) {
     return apr_psprintf(cmd->pool, "RateLimitShed: \"%s\" is no part of the workers: write %s",
                         ap_escape_logitem(cmd->temp_pool, text), WHAT_TO_WRITE);
   }
@@ -93,13 +91,11 @@ const char *ratelimit_read_shed(cmd_parms *cmd, const char *args, apr_array_head
   while (why == NULL && (got = ratelimit_next_word(&rest, &word)) == RATELIMIT_WORDS_ONE) {
     why = read_word(cmd, &word, rule);
   }
+  if (why == NULL) {
+    why = ratelimit_bad_quotes(cmd, got);
+  }
   if (why != NULL) {
     return why;
-  }
-  if (got != RATELIMIT_WORDS_END) {
-    return got == RATELIMIT_WORDS_OPEN
-               ? "RateLimitShed: a quote is not closed: write one at the end of the value"
-               : "RateLimitShed: text follows a closing quote: write a space between them";
   }
   if (rule->percent == 0 && !rule->off) {
     return apr_psprintf(cmd->pool, "RateLimitShed: it does not say from when on: write %s",

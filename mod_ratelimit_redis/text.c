@@ -101,6 +101,18 @@ int ratelimit_parse_cost(const char *text, uint32_t max, uint32_t *cost) {
   return 1;
 }
 
+int ratelimit_parse_percent(const char *text, uint32_t max, uint32_t *percent) {
+  uint32_t n = 0;
+
+  for (; is_digit(*text); ++text) {
+    if (n <= max) {
+      n = n * 10 + (uint32_t)(*text - '0');
+    }
+  }
+  *percent = n;
+  return strcmp(text, "%") == 0 && n > 0 && n <= max;
+}
+
 int ratelimit_parse_interval(const char *text, uint32_t *seconds) {
   static const struct {
     const char *unit;

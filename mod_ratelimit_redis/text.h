@@ -43,6 +43,9 @@ int ratelimit_parse_interval(const char *text, uint32_t *seconds);
  * no such time. */
 int ratelimit_parse_delay(const char *text, uint32_t most_ms, uint32_t *ms);
 
+/* Reads a part of something, from "1%" up to |max| percent. Returns 1, or 0 if |text| is none. */
+int ratelimit_parse_percent(const char *text, uint32_t max, uint32_t *percent);
+
 /* Whether an expression reads something: without a "%" it is the same for every request. */
 int ratelimit_expr_varies(const char *text);
 /* Whether an expression reads what only authentication sets. */

@@ -144,6 +144,22 @@ static void test_cost_wrong(void **state) {
   }
 }
 
+/* Parts of something have a percent sign, and lie between 1 and the most. */
+static void test_percent(void **state) {
+  static const char *const bad[] = {"", "%", "0%", "51%", "5", "5%%", "5 %", " 5%", "-5%", "5.5%", "x%",
+                                    "99999999999999999999999999%"};
+  uint32_t percent;
+
+  (void)state;
+  assert_int_equal(ratelimit_parse_percent("1%", 50, &percent), 1);
+  assert_int_equal(percent, 1);
+  assert_int_equal(ratelimit_parse_percent("00050%", 50, &percent), 1);
+  assert_int_equal(percent, 50);
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; ++i) {
+    assert_int_equal(ratelimit_parse_percent(bad[i], 50, &percent), 0);
+  }
+}
+
 /* --- expressions --------------------------------------------------------------------------- */
 
 /* An expression that reads what authentication sets is recognized, however it is written. */
@@ -265,6 +281,7 @@ int main(void) {
       cmocka_unit_test(test_words_backslash), cmocka_unit_test(test_words_equals),
       cmocka_unit_test(test_words_wrong),     cmocka_unit_test(test_find_word),
       cmocka_unit_test(test_cost),            cmocka_unit_test(test_cost_wrong),
+      cmocka_unit_test(test_percent),
       cmocka_unit_test(test_reads_user),      cmocka_unit_test(test_varies),
       cmocka_unit_test(test_interval),
       cmocka_unit_test(test_delay),        cmocka_unit_test(test_wants_problem),
