@@ -119,7 +119,7 @@ tests_unit_test_base_SOURCES = %D%/test_base.c %D%/failing_memory.h
 tests_unit_test_blocks_SOURCES = %D%/test_blocks.c %D%/step_help.h
 tests_unit_test_calendar_SOURCES = %D%/test_calendar.c %D%/tzif_help.h
 tests_unit_test_catalog_SOURCES = %D%/test_catalog.c %D%/failing_memory.h
-tests_unit_test_changes_SOURCES = %D%/test_changes.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_changes_SOURCES = %D%/test_changes.c %D%/drawn_help.h %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_SOURCES = %D%/test_clocks.c %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_clocks_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rlc__clock_wall_us
 tests_unit_test_cluster_SOURCES = %D%/test_cluster.c %D%/reply_help.h
@@ -155,7 +155,7 @@ tests_unit_test_redis_store_SOURCES = \
 	%D%/test_redis_store.c %D%/failing_memory.h %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_refusal_SOURCES = %D%/test_refusal.c %D%/reply_help.h
 tests_unit_test_replay_SOURCES = %D%/test_replay.c %D%/redis_server.c %D%/redis_server.h
-tests_unit_test_mixed_SOURCES = %D%/test_mixed.c %D%/redis_server.c %D%/redis_server.h
+tests_unit_test_mixed_SOURCES = %D%/test_mixed.c %D%/drawn_help.h %D%/redis_server.c %D%/redis_server.h
 tests_unit_test_shared_file_SOURCES = %D%/test_shared_file.c %D%/failing_memory.h
 tests_unit_test_sentinel_SOURCES = %D%/test_sentinel.c %D%/reply_help.h
 tests_unit_test_lookup_SOURCES = %D%/test_lookup.c %D%/fake_server.c %D%/fake_server.h

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "drawn_help.h"
 #include "policy/level.h"
 #include "policy/policy.h"
 #include "redis_server.h"
@@ -23,35 +24,7 @@
 
 __extension__ typedef __int128 int128;
 
-static int64_t now = INT64_C(1790000000) * S;
-static uint64_t state_of_random = 88172645463325252u;
 static char redis_url[200];
-
-static int64_t passed_in(void *user) {
-  (void)user;
-  return now;
-}
-
-static unsigned draw(unsigned below) {
-  state_of_random ^= state_of_random << 13;
-  state_of_random ^= state_of_random >> 7;
-  state_of_random ^= state_of_random << 17;
-  return (unsigned)(state_of_random % below);
-}
-
-static rlc_limiter *open_limiter(const char *url) {
-  rlc_limiter *limiter;
-  rlc_options *options;
-  char why[RLC_MESSAGE_SIZE];
-
-  assert_int_equal(rlc_options_new(&options, NULL), 0);
-  rlc_options_set_test_clock(options, passed_in, NULL);
-  if (rlc_limiter_new(&limiter, url, options, why, sizeof why) != 0) {
-    fail_msg("%s: %s", url, why);
-  }
-  rlc_options_del(options);
-  return limiter;
-}
 
 static rlc_policy *policy_of(const char *text) {
   rlc_policy *policy;

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "drawn_help.h"
 #include "redis_server.h"
 #include "rlcore/rlcore.h"
 
@@ -38,34 +39,6 @@ static const char *const texts[][3] = {
 #define FAMILIES (sizeof texts / sizeof texts[0])
 
 static rlc_policy *policies[FAMILIES][3];
-static int64_t now = INT64_C(1790000000000000);
-static uint64_t state_of_random = 88172645463325252u;
-
-static int64_t passed_in(void *user) {
-  (void)user;
-  return now;
-}
-
-static unsigned draw(unsigned below) {
-  state_of_random ^= state_of_random << 13;
-  state_of_random ^= state_of_random >> 7;
-  state_of_random ^= state_of_random << 17;
-  return (unsigned)(state_of_random % below);
-}
-
-static rlc_limiter *open_limiter(const char *url) {
-  rlc_limiter *limiter;
-  rlc_options *options;
-  char why[RLC_MESSAGE_SIZE];
-
-  assert_int_equal(rlc_options_new(&options, NULL), 0);
-  rlc_options_set_test_clock(options, passed_in, NULL);
-  if (rlc_limiter_new(&limiter, url, options, why, sizeof why) != 0) {
-    fail_msg("%s: %s", url, why);
-  }
-  rlc_options_del(options);
-  return limiter;
-}
 
 /* Up to three limits of different families, so that no state stands twice. */
 static size_t draw_limits(rlc_limit *limits, const char **described) {
