@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shed.h"
 
-#include <string.h>
 #include <strings.h>
 
 #include <ap_expr.h>
